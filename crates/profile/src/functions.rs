@@ -1,0 +1,85 @@
+//! Self and total by function.
+
+use crate::{Error, NameId, NodeId, StackTree, tree::Children};
+
+/// What was measured in one function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionTotals {
+    /// The function; `None` for samples without a stack.
+    pub name: Option<NameId>,
+    /// The value of all stacks that end in it (pprof: flat).
+    pub self_value: i64,
+    /// The value of all stacks that hold it, each counted once however often it recurs there (pprof: cum).
+    pub total: i64,
+}
+
+impl StackTree {
+    /// Self and total of each function that is in a stack with a value, in no particular order.
+    ///
+    /// A function stays in the list if its values cancel out to 0.
+    ///
+    /// # Errors
+    ///
+    /// If a sum does not fit in an `i64`.
+    pub fn functions(&self) -> Result<Vec<FunctionTotals>, Error> {
+        let occupied = self.occupied();
+        let totals = self.totals()?;
+        let children = Children::of(self, &occupied);
+        let mut rows: Vec<Option<FunctionTotals>> = vec![None; self.names().len()];
+        // How often each function is on the path from the root to where the walk is.
+        let mut on_path = vec![0_u32; self.names().len()];
+        enum Step {
+            Enter(NodeId),
+            Leave(NameId),
+        }
+        let mut stack: Vec<Step> = children.iter(NodeId::ROOT).map(Step::Enter).collect();
+        while let Some(step) = stack.pop() {
+            let node = match step {
+                Step::Enter(node) => node,
+                Step::Leave(name) => {
+                    on_path[name.index()] -= 1;
+                    continue;
+                }
+            };
+            let Some(name) = self.function(node) else { continue };
+            let overflow = || Error::overflow(format!("sum over {}", self.names().get(name)));
+            let row = rows[name.index()].get_or_insert(FunctionTotals {
+                name: Some(name),
+                self_value: 0,
+                total: 0,
+            });
+            row.self_value = row.self_value.checked_add(self.value(node)).ok_or_else(overflow)?;
+            if on_path[name.index()] == 0 {
+                row.total = row.total.checked_add(totals[node.index()]).ok_or_else(overflow)?;
+            }
+            on_path[name.index()] += 1;
+            stack.push(Step::Leave(name));
+            stack.extend(children.iter(node).map(Step::Enter));
+        }
+        let unnamed = self.value(NodeId::ROOT);
+        let root = (unnamed != 0).then_some(FunctionTotals {
+            name: None,
+            self_value: unnamed,
+            total: unnamed,
+        });
+        Ok(root.into_iter().chain(rows.into_iter().flatten()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::folded;
+
+    #[test]
+    fn recursion_counts_once() {
+        let tree = folded::decode(b"a;b;a;b 5\na;c 2\nb 1\n").unwrap().into_tree();
+        let mut rows: Vec<_> = tree
+            .functions()
+            .unwrap()
+            .into_iter()
+            .map(|row| (tree.names().get(row.name.unwrap()), row.self_value, row.total))
+            .collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [("a", 0, 7), ("b", 6, 6), ("c", 2, 2)]);
+    }
+}

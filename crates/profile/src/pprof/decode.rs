@@ -1,0 +1,379 @@
+//! From bytes to columns.
+//!
+//! Fields may come in any order, so a first pass notes where each sample and each location lies and reads the rest; the
+//! texts and ids that samples speak of are all known when the second pass reads them.
+
+use std::collections::HashMap;
+
+use super::{Function, Line, Location, Mapping, Profile, SampleLabel, TextId, ValueType, index};
+use crate::{
+    Error, gzip,
+    wire::{Field, Reader},
+};
+
+const WHAT: &str = "pprof profile";
+
+/// Reads a profile, plain or gzip.
+///
+/// # Errors
+///
+/// If the input is cut off or damaged, inflates to more than 2 GiB (or, beyond 64 MiB, to more than 256 times its
+/// size), or names a text, function, mapping or location that it does not have. The error has the offset in the
+/// inflated bytes.
+pub fn decode(bytes: &[u8]) -> Result<Profile, Error> {
+    let bytes = gzip::inflate(bytes, WHAT)?;
+    if bytes.is_empty() {
+        return Err(Error::malformed(WHAT, "the input is empty"));
+    }
+    let mut parts = Parts::default();
+    let mut profile = parts.scan(&bytes)?;
+    parts.resolve(&mut profile)?;
+    Ok(profile)
+}
+
+/// A message within the input, to be read later.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Piece<'a> {
+    fn reader(&self) -> Reader<'a> {
+        Reader::new(self.bytes, self.at, WHAT)
+    }
+}
+
+/// What the first pass leaves for the second.
+#[derive(Default)]
+struct Parts<'a> {
+    samples: Vec<Piece<'a>>,
+    locations: Vec<Piece<'a>>,
+    mappings: Vec<Piece<'a>>,
+    functions: Vec<Piece<'a>>,
+    value_types: Vec<Piece<'a>>,
+    period_type: Option<Piece<'a>>,
+    comments: Vec<(u64, usize)>,
+    drop_frames: (u64, usize),
+    keep_frames: (u64, usize),
+    default_sample_type: (u64, usize),
+}
+
+impl<'a> Parts<'a> {
+    fn scan(&mut self, bytes: &'a [u8]) -> Result<Profile, Error> {
+        let mut profile = Profile::default();
+        let mut n_texts = 0_usize;
+        let mut reader = Reader::new(bytes, 0, WHAT);
+        loop {
+            let start = reader.offset();
+            let Some(field) = reader.next()? else { break };
+            match field {
+                Field::Bytes(1, bytes, at) => self.value_types.push(Piece { bytes, at }),
+                Field::Bytes(2, bytes, at) => self.samples.push(Piece { bytes, at }),
+                Field::Bytes(3, bytes, at) => self.mappings.push(Piece { bytes, at }),
+                Field::Bytes(4, bytes, at) => self.locations.push(Piece { bytes, at }),
+                Field::Bytes(5, bytes, at) => self.functions.push(Piece { bytes, at }),
+                Field::Bytes(6, bytes, at) => {
+                    n_texts += 1;
+                    let text = String::from_utf8_lossy(bytes);
+                    profile.replaced_texts +=
+                        usize::from(matches!(text, std::borrow::Cow::Owned(_)));
+                    if n_texts > 1 {
+                        profile.texts.push(&text);
+                    } else if !text.is_empty() {
+                        return Err(Error::malformed(
+                            WHAT,
+                            "the first text of its string table is not empty",
+                        )
+                        .at(at));
+                    }
+                }
+                Field::Varint(7, value) => self.drop_frames = (value, start),
+                Field::Varint(8, value) => self.keep_frames = (value, start),
+                Field::Varint(9, value) => profile.time_nanos = value.cast_signed(),
+                Field::Varint(10, value) => profile.duration_nanos = value.cast_signed(),
+                Field::Bytes(11, bytes, at) => self.period_type = Some(Piece { bytes, at }),
+                Field::Varint(12, value) => profile.period = value.cast_signed(),
+                Field::Varint(13, value) => self.comments.push((value, start)),
+                Field::Bytes(13, bytes, at) => {
+                    let mut packed = Reader::new(bytes, at, WHAT);
+                    while !packed.is_done() {
+                        self.comments.push((packed.varint()?, start));
+                    }
+                }
+                Field::Varint(14, value) => self.default_sample_type = (value, start),
+                // A known field of an unknown shape is damage; an unknown field is a newer version of the format.
+                Field::Varint(number @ 1..=14, _)
+                | Field::Bytes(number @ 1..=14, ..)
+                | Field::Fixed(number @ 1..=14) => {
+                    return Err(Error::malformed(
+                        WHAT,
+                        format!("field {number} has the wrong wire type"),
+                    )
+                    .at(start));
+                }
+                Field::Varint(..) | Field::Bytes(..) | Field::Fixed(_) => {}
+            }
+        }
+        Ok(profile)
+    }
+
+    fn resolve(&self, profile: &mut Profile) -> Result<(), Error> {
+        let n_texts = profile.texts.len();
+        let text = |id: u64, at: usize| match usize::try_from(id) {
+            Ok(idx) if idx < n_texts => Ok(TextId(index(idx))),
+            _ => Err(Error::malformed(
+                WHAT,
+                format!("text {id} does not exist: there are {n_texts}"),
+            )
+            .at(at)),
+        };
+        let value_type = |piece: &Piece<'_>| {
+            let mut kind = ValueType::default();
+            each_number(piece, |number, value, at| {
+                match number {
+                    1 => kind.kind = text(value, at)?,
+                    2 => kind.unit = text(value, at)?,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            Ok::<_, Error>(kind)
+        };
+        for piece in &self.value_types {
+            profile.sample_types.push(value_type(piece)?);
+        }
+        if let Some(piece) = &self.period_type {
+            profile.period_type = value_type(piece)?;
+        }
+        for (id, at) in &self.comments {
+            profile.comments.push(text(*id, *at)?);
+        }
+        profile.drop_frames = text(self.drop_frames.0, self.drop_frames.1)?;
+        profile.keep_frames = text(self.keep_frames.0, self.keep_frames.1)?;
+        profile.default_sample_type = text(self.default_sample_type.0, self.default_sample_type.1)?;
+
+        let mut mapping_ids = Ids::new("mapping");
+        for piece in &self.mappings {
+            let (mut id, mut mapping) = (0, Mapping::default());
+            each_number(piece, |number, value, at| {
+                match number {
+                    1 => id = value,
+                    2 => mapping.start = value,
+                    3 => mapping.limit = value,
+                    4 => mapping.file_offset = value,
+                    5 => mapping.filename = text(value, at)?,
+                    6 => mapping.build_id = text(value, at)?,
+                    7 => mapping.has_functions = value != 0,
+                    8 => mapping.has_filenames = value != 0,
+                    9 => mapping.has_line_numbers = value != 0,
+                    10 => mapping.has_inline_frames = value != 0,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            mapping_ids.add(id, piece.at)?;
+            profile.mappings.push(mapping);
+        }
+        let mut function_ids = Ids::new("function");
+        for piece in &self.functions {
+            let (mut id, mut function) = (0, Function::default());
+            each_number(piece, |number, value, at| {
+                match number {
+                    1 => id = value,
+                    2 => function.name = text(value, at)?,
+                    3 => function.system_name = text(value, at)?,
+                    4 => function.filename = text(value, at)?,
+                    5 => function.start_line = value.cast_signed(),
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            function_ids.add(id, piece.at)?;
+            profile.functions.push(function);
+        }
+        function_ids.finish();
+        mapping_ids.finish();
+
+        let mut location_ids = Ids::new("location");
+        for piece in &self.locations {
+            let (mut id, mut location) = (0, Location::default());
+            let mut reader = piece.reader();
+            loop {
+                let at = reader.offset();
+                match reader.next()? {
+                    None => break,
+                    Some(Field::Varint(1, value)) => id = value,
+                    Some(Field::Varint(2, value)) => {
+                        location.mapping = mapping_ids.optional(value, at)?
+                    }
+                    Some(Field::Varint(3, value)) => location.address = value,
+                    Some(Field::Varint(5, value)) => location.is_folded = value != 0,
+                    Some(Field::Bytes(4, bytes, at)) => {
+                        let mut line = Line::default();
+                        each_number(&Piece { bytes, at }, |number, value, at| {
+                            match number {
+                                1 => line.function = function_ids.optional(value, at)?,
+                                2 => line.line = value.cast_signed(),
+                                _ => {}
+                            }
+                            Ok(())
+                        })?;
+                        profile.lines.push(line);
+                    }
+                    Some(_) => {}
+                }
+            }
+            location_ids.add(id, piece.at)?;
+            profile.locations.push(location);
+            profile.line_ends.push(index(profile.lines.len()));
+        }
+        location_ids.finish();
+        self.samples(profile, &location_ids, &text)
+    }
+
+    fn samples(
+        &self,
+        profile: &mut Profile,
+        location_ids: &Ids,
+        text: &impl Fn(u64, usize) -> Result<TextId, Error>,
+    ) -> Result<(), Error> {
+        let n_types = profile.sample_types.len();
+        if n_types == 0 && !self.samples.is_empty() {
+            return Err(Error::malformed(
+                WHAT,
+                "it has samples but does not say what they measure (no sample_type)",
+            ));
+        }
+        profile.sample_location_ends.reserve_exact(self.samples.len());
+        profile.sample_label_ends.reserve_exact(self.samples.len());
+        profile.values.reserve_exact(self.samples.len() * n_types);
+        // Ids are mostly of one or two bytes, so this is about right and grows at most once or twice.
+        profile.sample_locations.reserve(self.samples.iter().map(|s| s.bytes.len() / 3).sum());
+        for piece in &self.samples {
+            let n_before = profile.values.len();
+            let mut reader = piece.reader();
+            loop {
+                let at = reader.offset();
+                match reader.next()? {
+                    None => break,
+                    Some(Field::Bytes(1, bytes, at)) => {
+                        let mut packed = Reader::new(bytes, at, WHAT);
+                        while !packed.is_done() {
+                            let at = packed.offset();
+                            let id = packed.varint()?;
+                            profile.sample_locations.push(location_ids.known(id, at)?);
+                        }
+                    }
+                    Some(Field::Varint(1, id)) => {
+                        profile.sample_locations.push(location_ids.known(id, at)?)
+                    }
+                    Some(Field::Bytes(2, bytes, at)) => {
+                        let mut packed = Reader::new(bytes, at, WHAT);
+                        while !packed.is_done() {
+                            profile.values.push(packed.varint()?.cast_signed());
+                        }
+                    }
+                    Some(Field::Varint(2, value)) => profile.values.push(value.cast_signed()),
+                    Some(Field::Bytes(3, bytes, at)) => {
+                        let mut label = SampleLabel::default();
+                        each_number(&Piece { bytes, at }, |number, value, at| {
+                            match number {
+                                1 => label.key = text(value, at)?,
+                                2 => label.text = text(value, at)?,
+                                3 => label.number = value.cast_signed(),
+                                4 => label.unit = text(value, at)?,
+                                _ => {}
+                            }
+                            Ok(())
+                        })?;
+                        profile.sample_labels.push(label);
+                    }
+                    Some(_) => {}
+                }
+            }
+            let n_values = profile.values.len() - n_before;
+            if n_values != n_types {
+                let detail = format!(
+                    "a sample has {n_values} values where the profile has {n_types} sample types"
+                );
+                return Err(Error::malformed(WHAT, detail).at(piece.at));
+            }
+            profile.sample_location_ends.push(index(profile.sample_locations.len()));
+            profile.sample_label_ends.push(index(profile.sample_labels.len()));
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with number, value and offset of each varint field of a message, and passes over the others.
+fn each_number(
+    piece: &Piece<'_>,
+    mut visit: impl FnMut(u32, u64, usize) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut reader = piece.reader();
+    loop {
+        let at = reader.offset();
+        match reader.next()? {
+            None => return Ok(()),
+            Some(Field::Varint(number, value)) => visit(number, value, at)?,
+            Some(Field::Bytes(..) | Field::Fixed(_)) => {}
+        }
+    }
+}
+
+/// From the ids of a file, which may be sparse and unsorted, to indexes.
+struct Ids {
+    what: &'static str,
+    sparse: HashMap<u64, u32>,
+    /// The index plus one by id, used instead where the ids are dense; 0 for none.
+    dense: Vec<u32>,
+}
+
+impl Ids {
+    fn new(what: &'static str) -> Self {
+        Self { what, sparse: HashMap::new(), dense: Vec::new() }
+    }
+
+    fn add(&mut self, id: u64, at: usize) -> Result<(), Error> {
+        let index = index(self.sparse.len());
+        if id == 0 {
+            return Err(Error::malformed(
+                WHAT,
+                format!("a {} has the id 0, which means none", self.what),
+            )
+            .at(at));
+        }
+        if self.sparse.insert(id, index).is_some() {
+            return Err(
+                Error::malformed(WHAT, format!("two {}s have the id {id}", self.what)).at(at)
+            );
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        let largest = self.sparse.keys().copied().max().unwrap_or(0);
+        if largest <= 4 * self.sparse.len() as u64 + 64 {
+            self.dense = vec![0; usize::try_from(largest).expect("a few times a length") + 1];
+            for (id, index) in &self.sparse {
+                self.dense[usize::try_from(*id).expect("at most the largest")] = index + 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn known(&self, id: u64, at: usize) -> Result<u32, Error> {
+        let found = match usize::try_from(id).ok().and_then(|id| self.dense.get(id)) {
+            Some(0) => None,
+            Some(place) => Some(place - 1),
+            None => self.sparse.get(&id).copied(),
+        };
+        found.ok_or_else(|| {
+            Error::malformed(WHAT, format!("{} {id} does not exist", self.what)).at(at)
+        })
+    }
+
+    fn optional(&self, id: u64, at: usize) -> Result<Option<u32>, Error> {
+        if id == 0 { Ok(None) } else { self.known(id, at).map(Some) }
+    }
+}

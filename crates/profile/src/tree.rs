@@ -1,0 +1,669 @@
+//! Stacks with values: a trie in struct-of-arrays form.
+//!
+//! A node is one distinct stack, named by its last function; a parent comes before its children, so totals are one
+//! backward pass and paths one walk up. The builder finds the node of a stack by a hash of the whole path from the
+//! root, not step by step: real stacks are long and differ near the leaf, so the deepest node that is already there is
+//! found in a few look-ups, where a walk down takes one a function.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{Arc, OnceLock},
+};
+
+use crate::{Error, NameId, Names};
+
+/// The place of a stack in its tree; meaningless in any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) u32);
+
+impl NodeId {
+    /// The root: the stack without a function.
+    pub const ROOT: Self = Self(0);
+
+    /// The index of the node; 0 is the root, and a parent's is below its children's.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Stacks of function names, each with the value that was measured in exactly that stack.
+///
+/// ```
+/// use flamesql_profile::StackTreeBuilder;
+///
+/// let mut builder = StackTreeBuilder::new();
+/// let main = builder.intern("main");
+/// let work = builder.intern("work");
+/// let node = builder.insert(&[main, work])?;
+/// builder.add(node, 7)?;
+/// let tree = builder.finish();
+/// let stacks: Vec<(String, i64)> =
+///     tree.stacks().map(|(node, value)| (tree.path(node).join(";"), value)).collect();
+/// assert_eq!(stacks, [("main;work".to_owned(), 7)]);
+/// # Ok::<(), flamesql_profile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct StackTree {
+    names: Arc<Names>,
+    parents: Vec<u32>,
+    // What the root has here is never read.
+    functions: Vec<NameId>,
+    values: Vec<i64>,
+}
+
+impl Default for StackTree {
+    fn default() -> Self {
+        StackTreeBuilder::new().finish()
+    }
+}
+
+impl StackTree {
+    /// The names of all functions.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// How many nodes there are, the root included.
+    pub fn len(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// Whether no stack has a value.
+    pub fn is_empty(&self) -> bool {
+        self.values.iter().all(|value| *value == 0)
+    }
+
+    /// All nodes, parents before children.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..u32::try_from(self.parents.len()).expect("nodes are counted in 32 bits")).map(NodeId)
+    }
+
+    /// The caller's node, or `None` for the root.
+    pub fn parent(&self, node: NodeId) -> Option<NodeId> {
+        (node != NodeId::ROOT).then(|| NodeId(self.parents[node.index()]))
+    }
+
+    /// The last function of the stack, or `None` for the root.
+    pub fn function(&self, node: NodeId) -> Option<NameId> {
+        (node != NodeId::ROOT).then(|| self.functions[node.index()])
+    }
+
+    /// The value measured in exactly this stack.
+    pub fn value(&self, node: NodeId) -> i64 {
+        self.values[node.index()]
+    }
+
+    /// The functions of a stack, root first.
+    pub fn path(&self, node: NodeId) -> Vec<&str> {
+        let mut ids = Vec::new();
+        self.path_ids(node, &mut ids);
+        ids.into_iter().map(|id| self.names.get(id)).collect()
+    }
+
+    /// As [`StackTree::path`], into a buffer, which is emptied first.
+    pub fn path_ids(&self, mut node: NodeId, into: &mut Vec<NameId>) {
+        into.clear();
+        while let (Some(parent), Some(function)) = (self.parent(node), self.function(node)) {
+            into.push(function);
+            node = parent;
+        }
+        into.reverse();
+    }
+
+    /// The stacks whose value is not 0.
+    pub fn stacks(&self) -> impl Iterator<Item = (NodeId, i64)> + '_ {
+        self.nodes().map(|node| (node, self.value(node))).filter(|(_, value)| *value != 0)
+    }
+
+    /// The sum of all values.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit in an `i64`.
+    pub fn total(&self) -> Result<i64, Error> {
+        // Negative values may bring a sum back into range, so it is judged at its end.
+        let sum: i128 = self.values.iter().map(|value| i128::from(*value)).sum();
+        i64::try_from(sum).map_err(|_| Error::overflow("total of the profile"))
+    }
+
+    /// The value of each node and all below it, by [`NodeId::index`].
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not fit in an `i64`.
+    pub fn totals(&self) -> Result<Vec<i64>, Error> {
+        let mut totals = self.values.clone();
+        for idx in (1..totals.len()).rev() {
+            let parent = self.parents[idx] as usize;
+            totals[parent] = totals[parent].checked_add(totals[idx]).ok_or_else(|| {
+                let function =
+                    if parent == 0 { "all stacks" } else { self.names.get(self.functions[parent]) };
+                Error::overflow(format!("total of {function}"))
+            })?;
+        }
+        Ok(totals)
+    }
+
+    /// Walks the tree from the root down, siblings in the order of their names, and leaves out what is 0 all the way
+    /// down. The first visit is the root.
+    ///
+    /// # Errors
+    ///
+    /// If a total does not fit in an `i64`.
+    pub fn walk(&self, mut visit: impl FnMut(Visit)) -> Result<(), Error> {
+        let totals = self.totals()?;
+        let occupied = self.occupied();
+        let children = Children::of(self, &occupied);
+        let mut stack = vec![(NodeId::ROOT, 0_usize)];
+        while let Some((node, depth)) = stack.pop() {
+            visit(Visit { node, depth, total: totals[node.index()], self_value: self.value(node) });
+            // Last first, so that the first is on top.
+            stack.extend(
+                children.sorted(self, node).into_iter().rev().map(|child| (child, depth + 1)),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a node or one below it has a value.
+    pub(crate) fn occupied(&self) -> Vec<bool> {
+        let mut occupied: Vec<bool> = self.values.iter().map(|value| *value != 0).collect();
+        for idx in (1..occupied.len()).rev() {
+            if occupied[idx] {
+                occupied[self.parents[idx] as usize] = true;
+            }
+        }
+        occupied
+    }
+
+    /// The same stacks, with other values: one a node, by [`NodeId::index`]. Stacks that are 0 all the way down go.
+    ///
+    /// The cost is that of the stacks in `values` (node, value), not of the whole tree, if `scratch` is kept between
+    /// calls; nodes must not repeat.
+    pub fn subset(&self, values: &[(NodeId, i64)], scratch: &mut Subset) -> Self {
+        scratch.place.resize(self.len(), 0);
+        let mut kept: Vec<u32> = vec![0];
+        scratch.place[0] = 1;
+        for (node, value) in values {
+            let mut at = node.0;
+            while *value != 0 && scratch.place[at as usize] == 0 {
+                scratch.place[at as usize] = 1;
+                kept.push(at);
+                at = self.parents[at as usize];
+            }
+        }
+        kept.sort_unstable();
+        for (place, old) in kept.iter().enumerate() {
+            scratch.place[*old as usize] =
+                u32::try_from(place).expect("no more nodes than the tree has");
+        }
+        let mut tree = Self {
+            names: Arc::clone(&self.names),
+            parents: kept
+                .iter()
+                .map(|old| scratch.place[self.parents[*old as usize] as usize])
+                .collect(),
+            functions: kept.iter().map(|old| self.functions[*old as usize]).collect(),
+            values: vec![0; kept.len()],
+        };
+        for (node, value) in values {
+            if *value != 0 {
+                tree.values[scratch.place[node.index()] as usize] = *value;
+            }
+        }
+        for old in kept {
+            scratch.place[old as usize] = 0;
+        }
+        tree
+    }
+
+    pub(crate) fn parents(&self) -> &[u32] {
+        &self.parents
+    }
+}
+
+/// Memory that [`StackTree::subset`] uses again.
+#[derive(Debug, Default)]
+pub struct Subset {
+    place: Vec<u32>,
+}
+
+impl fmt::Debug for StackTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.stacks().map(|(node, value)| (self.path(node).join(";"), value)))
+            .finish()
+    }
+}
+
+impl PartialEq for StackTree {
+    /// Whether both have the same stacks with the same values, in whatever order.
+    fn eq(&self, other: &Self) -> bool {
+        fn sorted(tree: &StackTree) -> Vec<(Vec<&str>, i64)> {
+            let mut stacks: Vec<_> =
+                tree.stacks().map(|(node, value)| (tree.path(node), value)).collect();
+            stacks.sort_unstable();
+            stacks
+        }
+        sorted(self) == sorted(other)
+    }
+}
+
+/// One node on a [`StackTree::walk`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The node.
+    pub node: NodeId,
+    /// How many functions its stack has; 0 for the root.
+    pub depth: usize,
+    /// The value of the node and all below it.
+    pub total: i64,
+    /// The value of the node alone.
+    pub self_value: i64,
+}
+
+/// The children of each node, as linked lists in two arrays.
+pub(crate) struct Children {
+    first: Vec<u32>,
+    next: Vec<u32>,
+}
+
+impl Children {
+    /// 0 ends a list: the root is nobody's child.
+    pub(crate) fn of(tree: &StackTree, keep: &[bool]) -> Self {
+        let mut children = Self { first: vec![0; tree.len()], next: vec![0; tree.len()] };
+        for idx in (1..tree.len()).rev().filter(|idx| keep[*idx]) {
+            let parent = tree.parents[idx] as usize;
+            children.next[idx] = children.first[parent];
+            children.first[parent] = u32::try_from(idx).expect("nodes are counted in 32 bits");
+        }
+        children
+    }
+
+    pub(crate) fn iter(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let mut at = self.first[node.index()];
+        std::iter::from_fn(move || {
+            let child = (at != 0).then_some(NodeId(at))?;
+            at = self.next[child.index()];
+            Some(child)
+        })
+    }
+
+    pub(crate) fn sorted(&self, tree: &StackTree, node: NodeId) -> Vec<NodeId> {
+        let mut children: Vec<NodeId> = self.iter(node).collect();
+        children.sort_unstable_by_key(|child| tree.names.get(tree.functions[child.index()]));
+        children
+    }
+}
+
+/// Collects stacks into a [`StackTree`].
+pub struct StackTreeBuilder {
+    names: Names,
+    parents: Vec<u32>,
+    functions: Vec<NameId>,
+    values: Vec<i64>,
+    hashes: Vec<PathHash>,
+    by_hash: HashMap<PathHash, u32, TakeHash>,
+    path: Vec<PathHash>,
+    max_nodes: usize,
+}
+
+impl Default for StackTreeBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StackTreeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StackTreeBuilder")
+            .field("nodes", &self.parents.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StackTreeBuilder {
+    /// A builder with no stack yet.
+    pub fn new() -> Self {
+        Self::with_max_nodes(u32::MAX as usize)
+    }
+
+    /// A builder that refuses to grow beyond so many distinct stacks.
+    pub fn with_max_nodes(max_nodes: usize) -> Self {
+        let mut names = Names::default();
+        let none = names.intern("");
+        Self {
+            names,
+            parents: vec![0],
+            functions: vec![none],
+            values: vec![0],
+            hashes: vec![PathHash::ROOT],
+            by_hash: HashMap::default(),
+            path: Vec::new(),
+            max_nodes: max_nodes.min(u32::MAX as usize),
+        }
+    }
+
+    /// The id of a function's name.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        self.names.intern(name)
+    }
+
+    /// The names so far.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How many nodes there are, the root included.
+    pub fn len(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// Whether there is no stack but the empty one.
+    pub fn is_empty(&self) -> bool {
+        self.parents.len() == 1
+    }
+
+    /// The node of a stack, root first, which is added if it is new.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many stacks.
+    pub fn insert(&mut self, stack: &[NameId]) -> Result<NodeId, Error> {
+        let mut path = std::mem::take(&mut self.path);
+        path.clear();
+        let mut hash = PathHash::ROOT;
+        path.extend(stack.iter().map(|name| {
+            hash = hash.push(*name);
+            hash
+        }));
+        let (mut node, known) = self.deepest(&path);
+        let mut result = Ok(());
+        for (name, hash) in stack[known..].iter().zip(&path[known..]) {
+            match self.append(node, *name, *hash) {
+                Ok(added) => node = added,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.path = path;
+        result.map(|()| NodeId(node))
+    }
+
+    /// The deepest node on a path that is there already, and its depth. If a stack is known, so is all of its start:
+    /// doubling steps up from the leaf find a known depth, halving ones the deepest.
+    fn deepest(&self, path: &[PathHash]) -> (u32, usize) {
+        let find = |depth: usize| match depth {
+            0 => Some(0),
+            _ => self.by_hash.get(&path[depth - 1]).copied(),
+        };
+        let (mut low, mut high, mut step) = (path.len(), path.len() + 1, 1);
+        let mut node = loop {
+            match find(low) {
+                Some(node) => break node,
+                None => {
+                    high = low;
+                    low = low.saturating_sub(step);
+                    step *= 2;
+                }
+            }
+        };
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match find(middle) {
+                Some(found) => (node, low) = (found, middle),
+                None => high = middle,
+            }
+        }
+        (node, low)
+    }
+
+    fn append(&mut self, parent: u32, name: NameId, hash: PathHash) -> Result<u32, Error> {
+        if self.parents.len() >= self.max_nodes {
+            return Err(Error::new(
+                crate::ErrorKind::TooLarge,
+                "stacks of the profile",
+                format!("more than {} distinct ones", self.max_nodes),
+            ));
+        }
+        let node = u32::try_from(self.parents.len()).expect("max_nodes fits in 32 bits");
+        self.parents.push(parent);
+        self.functions.push(name);
+        self.values.push(0);
+        self.hashes.push(hash);
+        self.by_hash.insert(hash, node);
+        Ok(node)
+    }
+
+    /// The child of `node` that is called `name`, which is added if it is new.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many stacks.
+    pub fn child(&mut self, node: NodeId, name: NameId) -> Result<NodeId, Error> {
+        let hash = self.hashes[node.index()].push(name);
+        match self.by_hash.get(&hash) {
+            Some(child) => Ok(NodeId(*child)),
+            None => self.append(node.0, name, hash).map(NodeId),
+        }
+    }
+
+    /// Adds to the value of a stack.
+    ///
+    /// # Errors
+    ///
+    /// If the sum does not fit in an `i64`.
+    pub fn add(&mut self, node: NodeId, value: i64) -> Result<(), Error> {
+        let slot = &mut self.values[node.index()];
+        *slot = slot.checked_add(value).ok_or_else(|| Error::overflow("value of a stack"))?;
+        Ok(())
+    }
+
+    /// Adds all stacks of a tree; the nodes here of the nodes there, by [`NodeId::index`], are returned. Stacks whose
+    /// values are 0 come as well.
+    ///
+    /// # Errors
+    ///
+    /// If a sum does not fit in an `i64`, or there are too many stacks.
+    pub fn merge(&mut self, tree: &StackTree) -> Result<Vec<NodeId>, Error> {
+        let mut names: Vec<Option<NameId>> = vec![None; tree.names.len()];
+        let mut nodes = vec![NodeId::ROOT; tree.len()];
+        for node in tree.nodes() {
+            if let (Some(parent), Some(function)) = (tree.parent(node), tree.function(node)) {
+                let name = *names[function.index()]
+                    .get_or_insert_with(|| self.names.intern(tree.names.get(function)));
+                nodes[node.index()] = self.child(nodes[parent.index()], name)?;
+            }
+            self.add(nodes[node.index()], tree.value(node))?;
+        }
+        Ok(nodes)
+    }
+
+    /// The tree.
+    pub fn finish(self) -> StackTree {
+        StackTree {
+            names: Arc::new(self.names),
+            parents: self.parents,
+            functions: self.functions,
+            values: self.values,
+        }
+    }
+}
+
+/// A hash of a path: two polynomials modulo the prime 2^61 - 1 at points drawn anew in each process.
+///
+/// Paths are told apart by this hash alone, so it has to be more than likely: two different paths of up to n functions
+/// have the same hash with a probability of at most (n / 2^61)^2, whoever chose them. For ten million stacks a hundred deep
+/// some pair of them collides once in about 10^15 profiles, which is below what memory errors do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PathHash(u64, u64);
+
+const PRIME: u64 = (1 << 61) - 1;
+
+impl PathHash {
+    const ROOT: Self = Self(1, 1);
+
+    fn push(self, name: NameId) -> Self {
+        static POINTS: OnceLock<(u64, u64)> = OnceLock::new();
+        let points = POINTS.get_or_init(|| {
+            let draw = |n: u64| RandomState::new().hash_one(n) % (PRIME - 2) + 2;
+            (draw(0), draw(1))
+        });
+        let term = u64::from(name.0) + 1;
+        Self(step(self.0, points.0, term), step(self.1, points.1, term))
+    }
+}
+
+/// `(hash * point + term) mod (2^61 - 1)`.
+fn step(hash: u64, point: u64, term: u64) -> u64 {
+    let wide = u128::from(hash) * u128::from(point) + u128::from(term);
+    // 2^61 is 1 modulo the prime: the high bits are added to the low ones.
+    let folded = (wide as u64 & PRIME) + (wide >> 61) as u64;
+    if folded >= PRIME { folded - PRIME } else { folded }
+}
+
+impl std::hash::Hash for PathHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Takes a hash that is one already.
+#[derive(Clone, Default)]
+struct TakeHash;
+
+struct Taken(u64);
+
+impl BuildHasher for TakeHash {
+    type Hasher = Taken;
+
+    fn build_hasher(&self) -> Taken {
+        Taken(0)
+    }
+}
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a path hash writes one u64");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        // The table takes its tag from the top seven bits, of which a number below 2^61 leaves three empty.
+        self.0 = hash ^ (hash << 7);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tree(stacks: &[(Vec<u8>, i64)]) -> StackTree {
+        let mut builder = StackTreeBuilder::new();
+        for (stack, value) in stacks {
+            let ids: Vec<NameId> = stack.iter().map(|b| builder.intern(&format!("f{b}"))).collect();
+            let node = builder.insert(&ids).unwrap();
+            builder.add(node, *value).unwrap();
+        }
+        builder.finish()
+    }
+
+    fn stacks() -> impl Strategy<Value = Vec<(Vec<u8>, i64)>> {
+        proptest::collection::vec((proptest::collection::vec(0_u8..4, 0..9), -5_i64..50), 0..30)
+    }
+
+    proptest! {
+        #[test]
+        fn insert_finds_what_a_walk_down_finds(stacks in stacks()) {
+            let by_hash = tree(&stacks);
+            let mut builder = StackTreeBuilder::new();
+            for (stack, value) in &stacks {
+                let mut node = NodeId::ROOT;
+                for b in stack {
+                    let name = builder.intern(&format!("f{b}"));
+                    node = builder.child(node, name).unwrap();
+                }
+                builder.add(node, *value).unwrap();
+            }
+            prop_assert_eq!(by_hash.len(), builder.len());
+            prop_assert_eq!(&by_hash, &builder.finish());
+            for node in by_hash.nodes().skip(1) {
+                prop_assert!(by_hash.parent(node).unwrap() < node);
+            }
+        }
+
+        #[test]
+        fn merge_is_commutative_and_adds(a in stacks(), b in stacks()) {
+            let (ta, tb) = (tree(&a), tree(&b));
+            let merged = |x: &StackTree, y: &StackTree| {
+                let mut builder = StackTreeBuilder::new();
+                builder.merge(x).unwrap();
+                builder.merge(y).unwrap();
+                builder.finish()
+            };
+            prop_assert_eq!(merged(&ta, &tb), merged(&tb, &ta));
+            prop_assert_eq!(merged(&ta, &tb), tree(&[a, b].concat()));
+            prop_assert_eq!(merged(&ta, &tb).total().unwrap(), ta.total().unwrap() + tb.total().unwrap());
+        }
+
+        #[test]
+        fn a_subset_keeps_paths_and_values(stacks in stacks(), keep in proptest::collection::vec(any::<bool>(), 100)) {
+            let all = tree(&stacks);
+            let chosen: Vec<(NodeId, i64)> = all.stacks().filter(|(n, _)| keep[n.index() % 100]).collect();
+            let mut scratch = Subset::default();
+            for _ in 0..2 {
+                let some = all.subset(&chosen, &mut scratch);
+                let mut left: Vec<_> = some.stacks().map(|(n, v)| (some.path(n), v)).collect();
+                let mut right: Vec<_> = chosen.iter().map(|(n, v)| (all.path(*n), *v)).collect();
+                left.sort();
+                right.sort();
+                prop_assert_eq!(left, right);
+                prop_assert!(some.occupied().iter().skip(1).all(|o| *o));
+            }
+        }
+    }
+
+    #[test]
+    fn overflow_is_an_error_where_it_happens() {
+        let mut builder = StackTreeBuilder::new();
+        let f = builder.intern("f");
+        let g = builder.intern("g");
+        let one = builder.insert(&[f]).unwrap();
+        let two = builder.insert(&[f, g]).unwrap();
+        builder.add(one, i64::MAX).unwrap();
+        assert!(builder.add(one, 1).is_err());
+        builder.add(two, 1).unwrap();
+        let tree = builder.finish();
+        assert_eq!(
+            tree.totals().unwrap_err().to_string(),
+            "total of f: the sum does not fit in a signed 64-bit integer"
+        );
+        assert!(tree.total().is_err());
+    }
+
+    #[test]
+    fn the_number_of_stacks_is_bounded() {
+        let mut builder = StackTreeBuilder::with_max_nodes(3);
+        let f = builder.intern("f");
+        assert!(builder.insert(&[f, f]).is_ok());
+        assert_eq!(builder.insert(&[f, f, f]).unwrap_err().kind(), crate::ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn a_walk_is_in_order_and_skips_what_is_zero() {
+        let tree = tree(&[(vec![0, 2], 1), (vec![0, 1], 2), (vec![3], 0), (vec![], 5)]);
+        let mut seen = Vec::new();
+        tree.walk(|v| seen.push((v.depth, tree.path(v.node).join(";"), v.total, v.self_value)))
+            .unwrap();
+        let expected = [(0, "", 8, 5), (1, "f0", 3, 0), (2, "f0;f1", 2, 2), (2, "f0;f2", 1, 1)];
+        assert_eq!(seen, expected.map(|(d, p, t, s)| (d, p.to_owned(), t, s)));
+    }
+}
