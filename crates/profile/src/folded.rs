@@ -60,6 +60,7 @@ pub fn decode(bytes: &[u8]) -> Result<Folded, Error> {
         let text = text.trim();
         if !text.is_empty() {
             let (names, number) = text.rsplit_once([' ', '\t']).unwrap_or(("", text));
+            let names = names.trim_matches(|c: char| c.is_whitespace() || c == ';');
             let value: i64 = number.parse().map_err(|_| {
                 let shown: String = text.chars().take(80).collect();
                 Error::malformed(
@@ -70,7 +71,7 @@ pub fn decode(bytes: &[u8]) -> Result<Folded, Error> {
             })?;
             stack.clear();
             stack.extend(
-                names.trim().split(';').filter(|n| !n.is_empty()).map(|name| builder.intern(name)),
+                names.split(';').filter(|n| !n.is_empty()).map(|name| builder.intern(name)),
             );
             let node = builder.insert(&stack).map_err(|e| e.at(at))?;
             builder.add(node, value).map_err(|e| e.at(at))?;
@@ -94,8 +95,8 @@ pub fn is_folded(bytes: &[u8]) -> bool {
 
 /// Writes the stacks, siblings in the order of their names.
 ///
-/// The format has no escapes: a `;` or a line break inside a name, of which a reader would make two, is written as `:`
-/// or a blank.
+/// The format has no escapes: a `;` inside a name, of which a reader would make two, is written as `:`, and a line break
+/// as a blank; an empty name and blanks around the first and the last name are lost.
 ///
 /// # Errors
 ///
@@ -116,8 +117,8 @@ pub fn encode(tree: &StackTree, into: &mut dyn io::Write) -> io::Result<()> {
             if idx > 0 {
                 into.write_all(b";")?;
             }
-            if name.contains([';', '\n', '\r']) {
-                into.write_all(name.replace(';', ":").replace(['\n', '\r'], " ").as_bytes())?;
+            if name.contains([';', '\n']) {
+                into.write_all(name.replace(';', ":").replace('\n', " ").as_bytes())?;
             } else {
                 into.write_all(name.as_bytes())?;
             }

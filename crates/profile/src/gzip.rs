@@ -10,7 +10,7 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use crate::{Error, ErrorKind};
 
 /// What any input may inflate to.
-const FREE_BYTES: usize = 64 << 20;
+const FREE_BYTES: usize = 16 << 20;
 /// Beyond that: how many times its own size. Profiles reach 20, a bomb 1000.
 const MAX_RATIO: usize = 256;
 /// And never more than this, so that 32-bit offsets do.
@@ -24,7 +24,7 @@ pub(crate) fn inflate<'a>(bytes: &'a [u8], what: &'static str) -> Result<Cow<'a,
             _ => Err(too_large(what, MAX_BYTES)),
         };
     }
-    let limit = bytes.len().saturating_mul(MAX_RATIO).max(FREE_BYTES).min(MAX_BYTES);
+    let limit = bytes.len().saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES);
     // The trailer tells the size of a last member modulo 2^32: a hint that is not trusted beyond the usual ratio.
     let hint = bytes.last_chunk::<4>().map_or(0, |tail| u32::from_le_bytes(*tail) as usize);
     let mut inflated = Vec::with_capacity(hint.min(bytes.len().saturating_mul(8)).min(limit));

@@ -48,6 +48,6 @@ pub use self::{
     profile_type::ProfileType,
     series::{Point, Series},
     time::{Step, TimeRange, Timestamp},
-    tree::{NodeId, StackTree, StackTreeBuilder, Visit},
+    tree::{NodeId, StackTree, StackTreeBuilder, SubsetScratch, Visit},
     unit::{Unit, format_value},
 };

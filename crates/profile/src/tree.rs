@@ -182,7 +182,7 @@ impl StackTree {
     ///
     /// The cost is that of the stacks in `values` (node, value), not of the whole tree, if `scratch` is kept between
     /// calls; nodes must not repeat.
-    pub fn subset(&self, values: &[(NodeId, i64)], scratch: &mut Subset) -> Self {
+    pub fn subset(&self, values: &[(NodeId, i64)], scratch: &mut SubsetScratch) -> Self {
         scratch.place.resize(self.len(), 0);
         let mut kept: Vec<u32> = vec![0];
         scratch.place[0] = 1;
@@ -218,15 +218,11 @@ impl StackTree {
         }
         tree
     }
-
-    pub(crate) fn parents(&self) -> &[u32] {
-        &self.parents
-    }
 }
 
 /// Memory that [`StackTree::subset`] uses again.
 #[derive(Debug, Default)]
-pub struct Subset {
+pub struct SubsetScratch {
     place: Vec<u32>,
 }
 
@@ -618,7 +614,7 @@ mod tests {
         fn a_subset_keeps_paths_and_values(stacks in stacks(), keep in proptest::collection::vec(any::<bool>(), 100)) {
             let all = tree(&stacks);
             let chosen: Vec<(NodeId, i64)> = all.stacks().filter(|(n, _)| keep[n.index() % 100]).collect();
-            let mut scratch = Subset::default();
+            let mut scratch = SubsetScratch::default();
             for _ in 0..2 {
                 let some = all.subset(&chosen, &mut scratch);
                 let mut left: Vec<_> = some.stacks().map(|(n, v)| (some.path(n), v)).collect();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Function, Line, Location, Mapping, Profile, SampleLabel, TextId, ValueType, index};
 use crate::{
-    Error, gzip,
+    Error, ErrorKind, gzip,
     wire::{Field, Reader},
 };
 
@@ -17,7 +17,7 @@ const WHAT: &str = "pprof profile";
 ///
 /// # Errors
 ///
-/// If the input is cut off or damaged, inflates to more than 2 GiB (or, beyond 64 MiB, to more than 256 times its
+/// If the input is cut off or damaged, inflates to more than 2 GiB (or, beyond 16 MiB, to more than 256 times its
 /// size), or names a text, function, mapping or location that it does not have. The error has the offset in the
 /// inflated bytes.
 pub fn decode(bytes: &[u8]) -> Result<Profile, Error> {
@@ -52,7 +52,7 @@ struct Parts<'a> {
     functions: Vec<Piece<'a>>,
     value_types: Vec<Piece<'a>>,
     period_type: Option<Piece<'a>>,
-    comments: Vec<(u64, usize)>,
+    comments: Vec<Piece<'a>>,
     drop_frames: (u64, usize),
     keep_frames: (u64, usize),
     default_sample_type: (u64, usize),
@@ -78,6 +78,15 @@ impl<'a> Parts<'a> {
                     profile.replaced_texts +=
                         usize::from(matches!(text, std::borrow::Cow::Owned(_)));
                     if n_texts > 1 {
+                        // What replaces bad bytes is longer than they are.
+                        if profile.texts.bytes.len() + text.len() > gzip::MAX_BYTES {
+                            return Err(Error::new(
+                                ErrorKind::TooLarge,
+                                WHAT,
+                                "more than 2 GiB of texts",
+                            )
+                            .at(at));
+                        }
                         profile.texts.push(&text);
                     } else if !text.is_empty() {
                         return Err(Error::malformed(
@@ -93,13 +102,14 @@ impl<'a> Parts<'a> {
                 Field::Varint(10, value) => profile.duration_nanos = value.cast_signed(),
                 Field::Bytes(11, bytes, at) => self.period_type = Some(Piece { bytes, at }),
                 Field::Varint(12, value) => profile.period = value.cast_signed(),
-                Field::Varint(13, value) => self.comments.push((value, start)),
-                Field::Bytes(13, bytes, at) => {
-                    let mut packed = Reader::new(bytes, at, WHAT);
-                    while !packed.is_done() {
-                        self.comments.push((packed.varint()?, start));
-                    }
+                // A lone number is read later as a packed list of one.
+                Field::Varint(13, _) => {
+                    let mut number = Reader::new(&bytes[start..reader.offset()], start, WHAT);
+                    number.varint()?;
+                    let at = number.offset();
+                    self.comments.push(Piece { bytes: &bytes[at..reader.offset()], at });
                 }
+                Field::Bytes(13, bytes, at) => self.comments.push(Piece { bytes, at }),
                 Field::Varint(14, value) => self.default_sample_type = (value, start),
                 // A known field of an unknown shape is damage; an unknown field is a newer version of the format.
                 Field::Varint(number @ 1..=14, _)
@@ -140,13 +150,28 @@ impl<'a> Parts<'a> {
             Ok::<_, Error>(kind)
         };
         for piece in &self.value_types {
-            profile.sample_types.push(value_type(piece)?);
+            let kind = value_type(piece)?;
+            let (name, unit) =
+                (profile.text(kind.kind).to_owned(), profile.text(kind.unit).to_owned());
+            // Two columns of one name could not be told apart, and only one of them would ever be counted.
+            if profile.sample_type_names().any(|known| known == (name.as_str(), unit.as_str())) {
+                return Err(Error::malformed(
+                    WHAT,
+                    format!("two of its sample types are {name:?} in {unit:?}"),
+                )
+                .at(piece.at));
+            }
+            profile.sample_types.push(kind);
         }
         if let Some(piece) = &self.period_type {
             profile.period_type = value_type(piece)?;
         }
-        for (id, at) in &self.comments {
-            profile.comments.push(text(*id, *at)?);
+        for piece in &self.comments {
+            let mut packed = piece.reader();
+            while !packed.is_done() {
+                let at = packed.offset();
+                profile.comments.push(text(packed.varint()?, at)?);
+            }
         }
         profile.drop_frames = text(self.drop_frames.0, self.drop_frames.1)?;
         profile.keep_frames = text(self.keep_frames.0, self.keep_frames.1)?;
@@ -204,7 +229,7 @@ impl<'a> Parts<'a> {
                     None => break,
                     Some(Field::Varint(1, value)) => id = value,
                     Some(Field::Varint(2, value)) => {
-                        location.mapping = mapping_ids.optional(value, at)?
+                        location.mapping = mapping_ids.known(value, at).ok()
                     }
                     Some(Field::Varint(3, value)) => location.address = value,
                     Some(Field::Varint(5, value)) => location.is_folded = value != 0,
@@ -246,9 +271,11 @@ impl<'a> Parts<'a> {
         }
         profile.sample_location_ends.reserve_exact(self.samples.len());
         profile.sample_label_ends.reserve_exact(self.samples.len());
-        profile.values.reserve_exact(self.samples.len() * n_types);
-        // Ids are mostly of one or two bytes, so this is about right and grows at most once or twice.
-        profile.sample_locations.reserve(self.samples.iter().map(|s| s.bytes.len() / 3).sum());
+        // A value takes a byte at least, whatever the number of types promises. Ids are mostly of one or two bytes, so a
+        // third of all bytes is about right.
+        let n_bytes: usize = self.samples.iter().map(|s| s.bytes.len()).sum();
+        profile.values.reserve_exact(self.samples.len().saturating_mul(n_types).min(n_bytes));
+        profile.sample_locations.reserve(n_bytes / 3);
         for piece in &self.samples {
             let n_before = profile.values.len();
             let mut reader = piece.reader();

@@ -1,10 +1,17 @@
 //! From samples to stacks of function names, and back.
 
 use super::{Function, Line, Location, Profile, ValueType};
-use crate::{Error, NameId, NodeId, ProfileType, StackTree, StackTreeBuilder, Timestamp};
+use crate::{
+    Error, ErrorKind, NameId, NodeId, ProfileType, StackTree, StackTreeBuilder, Timestamp,
+};
 
-/// How many distinct stacks any profile may have.
+/// How many distinct stacks any profile may have, and how many functions in all its stacks together.
 const FREE_NODES: usize = 1 << 20;
+/// How many functions one stack may have.
+const MAX_DEPTH: usize = 1 << 20;
+/// Beyond what is free: how many functions the stacks may have for each entry that the file has. Inlined calls make
+/// several of one; a file that makes more than this of them was not recorded.
+const MAX_INLINED: usize = 64;
 
 impl Profile {
     /// The stacks of function names with the summed values of one sample type, by its index.
@@ -56,6 +63,16 @@ impl Profile {
             }
             ends.push(super::index(names.len()));
         }
+        let too_large = |what: &str, limit: usize| {
+            Err(Error::new(
+                ErrorKind::TooLarge,
+                "stacks of the profile",
+                format!("more than {limit} functions in {what}"),
+            ))
+        };
+        let n_entries = self.sample_locations.len().saturating_add(self.lines.len());
+        let max_functions = FREE_NODES.max(n_entries.saturating_mul(MAX_INLINED));
+        let mut n_functions = 0;
         let mut stack: Vec<NameId> = Vec::new();
         (0..self.n_samples())
             .map(|sample| {
@@ -63,8 +80,15 @@ impl Profile {
                 for location in self.sample_locations(sample).iter().rev() {
                     match &names[super::span(&ends, *location as usize)] {
                         [name] => stack.push(*name),
+                        several if stack.len() + several.len() > MAX_DEPTH => {
+                            return too_large("one", MAX_DEPTH);
+                        }
                         several => stack.extend_from_slice(several),
                     }
+                }
+                n_functions += stack.len();
+                if n_functions > max_functions {
+                    return too_large("all", max_functions);
                 }
                 builder.insert(&stack)
             })
@@ -137,7 +161,7 @@ impl Profile {
             }
             if profile.sample_locations.len() + stack.len() > u32::MAX as usize {
                 return Err(Error::new(
-                    crate::ErrorKind::TooLarge,
+                    ErrorKind::TooLarge,
                     "pprof profile",
                     "more than 2^32 entries in its stacks",
                 ));

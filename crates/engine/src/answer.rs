@@ -1,0 +1,104 @@
+//! What a statement gives back.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
+use flamesql_backend::Notice;
+use flamesql_profile::{ProfileType, Step, TimeRange};
+use futures::{Stream, StreamExt, TryStreamExt};
+
+use crate::{Error, TypeChoice, scan::ScanExec};
+
+/// The rows of a statement, as a stream of record batches. Dropping it stops the work.
+pub struct Answer {
+    schema: SchemaRef,
+    facts: Vec<ScanFacts>,
+    stream: SendableRecordBatchStream,
+}
+
+/// What was asked of one source by one scan of a statement.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ScanFacts {
+    /// The source's name.
+    pub source: String,
+    /// The table's name.
+    pub table: String,
+    /// The profile types that were asked for.
+    pub profile_types: Vec<ProfileType>,
+    /// How they were found.
+    pub type_choice: TypeChoice,
+    /// The range that was asked for.
+    pub range: TimeRange,
+    /// Whether the statement or the session said anything about the range.
+    pub is_range_chosen: bool,
+    /// The finest time at which the source is exact.
+    pub grain: Step,
+    /// How many requests it takes; `None` if that depends on the data.
+    pub n_requests: Option<usize>,
+    /// Whether rows were added up by the source.
+    pub is_coarse: bool,
+    /// What was skipped or repaired at the source.
+    pub notices: Vec<Notice>,
+}
+
+impl Answer {
+    pub(crate) fn new(plan: &Arc<dyn ExecutionPlan>, stream: SendableRecordBatchStream) -> Self {
+        let mut facts = Vec::new();
+        collect_facts(plan, &mut facts);
+        Self { schema: stream.schema(), facts, stream }
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// What was asked, a scan each.
+    pub fn facts(&self) -> &[ScanFacts] {
+        &self.facts
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    ///
+    /// If a source or the engine fails on the way.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, Error> {
+        self.try_collect().await
+    }
+}
+
+fn collect_facts(plan: &Arc<dyn ExecutionPlan>, facts: &mut Vec<ScanFacts>) {
+    if let Some(scan) = plan.downcast_ref::<ScanExec>() {
+        facts.push(scan.facts());
+    }
+    for child in plan.children() {
+        collect_facts(child, facts);
+    }
+}
+
+impl Stream for Answer {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.stream
+            .poll_next_unpin(context)
+            .map(|batch| batch.map(|batch| batch.map_err(Error::from)))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("schema", &self.schema)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}

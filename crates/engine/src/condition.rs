@@ -1,0 +1,290 @@
+//! What a filter says, as far as a backend can be asked for it exactly.
+//!
+//! A condition on one label alone, or on the profile type alone, is made exact by evaluating it over the values that
+//! there are; so any function and any shape that DataFusion hands over will do, and nothing has to be translated.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::{
+    common::{
+        Column, Result, ScalarValue,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
+};
+use flamesql_profile::{Step, Timestamp};
+
+/// The one column of the rows over which a condition is evaluated.
+pub(crate) const VALUE: &str = "value";
+
+/// A filter that the scan can take over.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Condition {
+    /// On `time`: at or after the first and before the second.
+    Time(Timestamp, Timestamp),
+    /// On `profile_type`, which the expression calls [`VALUE`].
+    Type(Expr),
+    /// On a label, which the expression calls [`VALUE`].
+    Label(String, Expr),
+    /// That a label has one of these values, none of them empty.
+    OneOf(String, Vec<String>),
+}
+
+/// A thing that an expression speaks about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reference {
+    Time,
+    ProfileType,
+    /// All labels.
+    Labels,
+    Label(String),
+    /// Any other column, by its name.
+    Own(String),
+}
+
+/// What a column or an access to the `labels` map speaks about.
+pub(crate) fn reference(expr: &Expr, label_columns: &[String]) -> Option<Reference> {
+    match expr {
+        Expr::Column(column) => Some(match column.name.as_str() {
+            "time" => Reference::Time,
+            "profile_type" => Reference::ProfileType,
+            "labels" => Reference::Labels,
+            name if label_columns.iter().any(|l| l == name) => Reference::Label(name.to_owned()),
+            name => Reference::Own(name.to_owned()),
+        }),
+        Expr::ScalarFunction(call) if call.name() == "get_field" => match call.args.as_slice() {
+            [Expr::Column(column), Expr::Literal(key, _)] if column.name == "labels" => {
+                let name = key.try_as_str()??;
+                Some(Reference::Label(name.to_owned()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The condition that a conjunct is, or `None` if only the plan above the scan can judge it.
+///
+/// Depends on nothing but the expression: it is asked several times for each filter.
+pub(crate) fn condition(expr: &Expr, label_columns: &[String], grain: Step) -> Option<Condition> {
+    if expr.is_volatile() {
+        return None;
+    }
+    if let Some((start, end)) = time_bounds(expr, grain) {
+        return Some(Condition::Time(start, end));
+    }
+    let mut subject: Option<Reference> = None;
+    let mut is_single = true;
+    let mut check = |found: Option<Reference>| match (&subject, found) {
+        (_, None | Some(Reference::Time | Reference::Labels | Reference::Own(_))) => {
+            is_single = false
+        }
+        (None, found) => subject = found,
+        (Some(known), Some(found)) => is_single &= *known == found,
+    };
+    let visited = expr.apply(|e| {
+        Ok(match e {
+            Expr::Column(_) => {
+                check(reference(e, label_columns));
+                TreeNodeRecursion::Continue
+            }
+            Expr::ScalarFunction(_) if reference(e, label_columns).is_some() => {
+                check(reference(e, label_columns));
+                TreeNodeRecursion::Jump
+            }
+            e if is_beyond(e) => {
+                check(None);
+                TreeNodeRecursion::Stop
+            }
+            _ => TreeNodeRecursion::Continue,
+        })
+    });
+    let subject = subject.filter(|_| is_single && visited.is_ok())?;
+    if let (Reference::Label(name), Some(values)) = (&subject, equal_to(expr, label_columns)) {
+        return Some(Condition::OneOf(name.clone(), values));
+    }
+    let expr = expr
+        .clone()
+        .transform(|e| {
+            Ok(match reference(&e, label_columns) {
+                Some(_) => Transformed::new(
+                    Expr::Column(Column::new_unqualified(VALUE)),
+                    true,
+                    TreeNodeRecursion::Jump,
+                ),
+                None => Transformed::no(e),
+            })
+        })
+        .ok()?
+        .data;
+    match subject {
+        Reference::ProfileType => Some(Condition::Type(expr)),
+        Reference::Label(name) => Some(Condition::Label(name, expr)),
+        _ => None,
+    }
+}
+
+/// Whether an expression looks beyond its own row.
+pub(crate) fn is_beyond(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarSubquery(_)
+            | Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::OuterReferenceColumn(..)
+            | Expr::Placeholder(_)
+    )
+}
+
+/// The values of `label = 'x'`, `label IN (...)` and chains of them with OR: no need to know the values that there are.
+fn equal_to(expr: &Expr, label_columns: &[String]) -> Option<Vec<String>> {
+    let is_label = |e: &Expr| matches!(reference(e, label_columns), Some(Reference::Label(_)));
+    let text = |e: &Expr| match e {
+        // An empty value is none: nothing equals it, and the matcher of that name would mean a missing label.
+        Expr::Literal(value, _) => {
+            value.try_as_str().flatten().filter(|text| !text.is_empty()).map(str::to_owned)
+        }
+        _ => None,
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            match (is_label(left), is_label(right)) {
+                (true, false) => Some(vec![text(right)?]),
+                (false, true) => Some(vec![text(left)?]),
+                _ => None,
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let mut values = equal_to(left, label_columns)?;
+            values.extend(equal_to(right, label_columns)?);
+            Some(values)
+        }
+        Expr::InList(InList { expr, list, negated: false }) if is_label(expr) => {
+            list.iter().map(text).collect()
+        }
+        _ => None,
+    }
+}
+
+/// Whether an expression is the column `time`, perhaps in another zone, which does not change it.
+pub(crate) fn is_time(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => column.name == "time",
+        Expr::Cast(cast) => {
+            let to = cast.field.data_type();
+            matches!(to, DataType::Timestamp(TimeUnit::Nanosecond, zone)
+                if zone.as_deref().is_none_or(|z| ["+00:00", "UTC", "Z"].contains(&z)))
+                && is_time(&cast.expr)
+        }
+        _ => false,
+    }
+}
+
+pub(crate) fn time_literal(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), _), _) => Some(*nanos),
+        _ => None,
+    }
+}
+
+/// The places at which `time <cmp> literal` changes its value, and the comparison with `time` on its left.
+pub(crate) fn time_comparison(expr: &Expr) -> Option<(Operator, Timestamp)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    let (op, nanos) = match (is_time(left), is_time(right)) {
+        (true, false) => (*op, time_literal(right)?),
+        (false, true) => (op.swap()?, time_literal(left)?),
+        _ => return None,
+    };
+    matches!(
+        op,
+        Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::Eq
+            | Operator::NotEq
+    )
+    .then_some((op, Timestamp::from_nanos(nanos)))
+}
+
+/// Where the instants that are at or before `time` end: after the one that `time` falls into.
+pub(crate) fn after(time: Timestamp, grain: Step) -> Timestamp {
+    time.floor(grain, Timestamp::from_nanos(0)).saturating_add(grain.nanos())
+}
+
+fn time_bounds(expr: &Expr, grain: Step) -> Option<(Timestamp, Timestamp)> {
+    let (op, time) = time_comparison(expr)?;
+    // The last nanosecond of time has no instant after it, so a bound there is left to the plan.
+    if time.nanos() > i64::MAX - grain.nanos() || time.nanos() < i64::MIN + grain.nanos() {
+        return None;
+    }
+    Some(match op {
+        Operator::Lt => (Timestamp::MIN, time.ceil(grain)),
+        Operator::LtEq => (Timestamp::MIN, after(time, grain)),
+        Operator::GtEq => (time.ceil(grain), Timestamp::MAX),
+        Operator::Gt => (after(time, grain), Timestamp::MAX),
+        // No floored time equals one between two instants: both bounds are then the same.
+        Operator::Eq => (time.ceil(grain), after(time, grain).max(time.ceil(grain))),
+        _ => return None,
+    })
+}
+
+/// Calls `visit` with everything that an expression speaks about.
+pub(crate) fn each_reference(
+    expr: &Expr,
+    label_columns: &[String],
+    visit: &mut dyn FnMut(&Expr, Option<Reference>) -> TreeNodeRecursion,
+) -> Result<()> {
+    expr.apply(|e| {
+        let found = reference(e, label_columns);
+        let inside = visit(e, found.clone());
+        Ok(match found {
+            Some(_) if inside == TreeNodeRecursion::Continue => TreeNodeRecursion::Jump,
+            _ => inside,
+        })
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::{col, lit};
+
+    #[test]
+    fn bounds_are_rounded_to_the_grain() {
+        let at = |n: i64| lit(ScalarValue::TimestampNanosecond(Some(n), None));
+        let grain = Step::from_nanos(10).unwrap();
+        let bounds = |e: &Expr| time_bounds(e, grain).map(|(a, b)| (a.nanos(), b.nanos()));
+        let time = || col("time");
+        assert_eq!(bounds(&time().gt_eq(at(10))), Some((10, i64::MAX)));
+        assert_eq!(bounds(&time().gt_eq(at(11))), Some((20, i64::MAX)));
+        assert_eq!(bounds(&time().gt(at(10))), Some((20, i64::MAX)));
+        assert_eq!(bounds(&time().gt(at(9))), Some((10, i64::MAX)));
+        assert_eq!(bounds(&time().lt(at(10))), Some((i64::MIN, 10)));
+        assert_eq!(bounds(&time().lt(at(11))), Some((i64::MIN, 20)));
+        assert_eq!(bounds(&time().lt_eq(at(19))), Some((i64::MIN, 20)));
+        assert_eq!(bounds(&time().eq(at(10))), Some((10, 20)));
+        assert_eq!(bounds(&at(10).lt(time())), Some((20, i64::MAX)));
+        let (a, b) = bounds(&time().eq(at(11))).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(bounds(&time().not_eq(at(10))), None);
+    }
+
+    #[test]
+    fn only_conditions_on_one_thing_are_taken() {
+        let labels = ["pod".to_owned(), "region".to_owned()];
+        let grain = Step::NANOSECOND;
+        let taken = |e: Expr| condition(&e, &labels, grain);
+        assert_eq!(
+            taken(col("pod").eq(lit("a")).or(lit("b").eq(col("pod")))),
+            Some(Condition::OneOf("pod".into(), vec!["a".into(), "b".into()]))
+        );
+        assert!(matches!(taken(col("pod").eq(lit(""))), Some(Condition::Label(..))));
+        assert!(matches!(taken(col("pod").is_null()), Some(Condition::Label(..))));
+        assert!(matches!(taken(col("profile_type").like(lit("mem%"))), Some(Condition::Type(_))));
+        assert_eq!(taken(col("pod").eq(col("region"))), None);
+        assert_eq!(taken(col("pod").eq(lit("a")).or(col("value").gt(lit(1)))), None);
+        assert_eq!(taken(lit(true)), None);
+    }
+}

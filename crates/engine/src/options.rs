@@ -1,0 +1,91 @@
+//! What a session may be told: by the caller, and by `SET flamesql.*`.
+
+use datafusion::{
+    catalog::Session,
+    common::{config::ConfigExtension, extensions_options},
+};
+use flamesql_profile::{TimeRange, Timestamp, parse_time};
+
+use crate::Error;
+
+/// How a session differs from the usual.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// The start of the range where a statement names none, such as `now-1h`; also `SET flamesql.from`.
+    pub from: Option<String>,
+    /// The end of the range where a statement names none; also `SET flamesql.to`.
+    pub to: Option<String>,
+    /// The profile type where a statement names none, or a part of its id that is unique at the source, such as `cpu`;
+    /// also `SET flamesql.profile_type`.
+    pub profile_type: Option<String>,
+    /// Whether anything skipped or missing is an error; also `SET flamesql.strict`.
+    pub strict: bool,
+    /// How many requests one scan may make; 500 unless said otherwise; also `SET flamesql.max_requests`.
+    pub max_requests: Option<usize>,
+}
+
+extensions_options! {
+    /// The options of this project within DataFusion's.
+    pub(crate) struct Options {
+        /// Start of the time range where a statement names none, such as now-1h
+        pub(crate) from: Option<String>, default = None
+        /// End of the time range where a statement names none
+        pub(crate) to: Option<String>, default = None
+        /// Profile type where a statement names none, or a unique part of it
+        pub(crate) profile_type: Option<String>, default = None
+        /// Whether anything skipped or missing is an error
+        pub(crate) strict: bool, default = false
+        /// How many requests one scan may make
+        pub(crate) max_requests: usize, default = 500
+    }
+}
+
+impl ConfigExtension for Options {
+    const PREFIX: &'static str = "flamesql";
+}
+
+impl Options {
+    pub(crate) fn new(options: &SessionOptions) -> Self {
+        let default = Self::default();
+        Self {
+            from: options.from.clone(),
+            to: options.to.clone(),
+            profile_type: options.profile_type.clone(),
+            strict: options.strict,
+            max_requests: options.max_requests.unwrap_or(default.max_requests),
+        }
+    }
+
+    pub(crate) fn of(session: &dyn Session) -> Self {
+        session.config_options().extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// The range where a statement names none, and whether the session says anything about it.
+    ///
+    /// A source that is not finite is asked for the last hour.
+    pub(crate) fn range(
+        &self,
+        now: Timestamp,
+        is_finite: bool,
+    ) -> Result<(TimeRange, bool), Error> {
+        const HOUR: i64 = 3_600_000_000_000;
+        let side = |text: &Option<String>| text.as_deref().map(|t| parse_time(t, now)).transpose();
+        let (from, to) = (side(&self.from)?, side(&self.to)?);
+        let end = to.unwrap_or(if is_finite { Timestamp::MAX } else { now });
+        let start =
+            from.unwrap_or(if is_finite { Timestamp::MIN } else { end.saturating_add(-HOUR) });
+        Ok((TimeRange::new(start, end)?, from.is_some() || to.is_some()))
+    }
+}
+
+/// The time at which the statement began, the same wherever it is asked.
+pub(crate) fn statement_time(session: &dyn Session) -> Timestamp {
+    let started = session.execution_props().query_execution_start_time;
+    let nanos = started.and_then(|time| time.timestamp_nanos_opt());
+    Timestamp::from_nanos(nanos.unwrap_or_else(|| {
+        let since =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    }))
+}

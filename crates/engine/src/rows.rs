@@ -1,0 +1,265 @@
+//! From answers to rows: one place for each kind of row, one builder for all columns.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, Int64Builder, ListBuilder, MapBuilder, MapFieldNames, RecordBatch,
+        RecordBatchOptions, StringBuilder, TimestampNanosecondBuilder,
+    },
+    datatypes::{DataType, Field, SchemaRef},
+    error::ArrowError,
+};
+use flamesql_backend::StackGroup;
+use flamesql_profile::{FunctionTotals, Labels, NameId, NodeId, Series, StackTree, Timestamp};
+
+use crate::{Error, TableKind, law::Coarse, schema};
+
+/// What a row is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Shape {
+    /// A point of a series.
+    Points,
+    /// A stack with its own value.
+    Stacks,
+    /// A function with the values of the stacks that end in it.
+    Leaves,
+    /// A function with self and total.
+    Functions,
+}
+
+impl Shape {
+    /// The rows of a table: those of R, or the fewest that carry what a coarse scan has to tell apart.
+    pub(crate) fn of(kind: TableKind, coarse: Option<&Coarse>, projected: &SchemaRef) -> Self {
+        let has = |name| projected.column_with_name(name).is_some();
+        match (kind, coarse) {
+            (TableKind::Series, _) => Self::Points,
+            (TableKind::Samples, Some(coarse)) if !coarse.stack && !has("stack") => {
+                if coarse.function || has("function") { Self::Leaves } else { Self::Points }
+            }
+            (TableKind::Samples, _) => Self::Stacks,
+            (TableKind::Functions, Some(coarse))
+                if !coarse.function && !has("function") && !has("total") =>
+            {
+                Self::Points
+            }
+            (TableKind::Functions, _) => Self::Functions,
+        }
+    }
+}
+
+/// Rows that wait to be written.
+pub(crate) struct Cursor {
+    profile_type: Arc<str>,
+    labels: Labels,
+    time: Timestamp,
+    rows: Rows,
+    next: usize,
+}
+
+enum Rows {
+    Points(Vec<flamesql_profile::Point>),
+    Stacks(StackTree, Vec<(NodeId, i64)>),
+    Functions(StackTree, Vec<FunctionTotals>),
+}
+
+impl Cursor {
+    pub(crate) fn of_series(profile_type: Arc<str>, mut series: Series) -> Self {
+        series.points.retain(|point| point.value != 0);
+        let time = Timestamp::from_nanos(0);
+        Self {
+            profile_type,
+            labels: series.labels,
+            time,
+            rows: Rows::Points(series.points),
+            next: 0,
+        }
+    }
+
+    pub(crate) fn of_group(
+        profile_type: Arc<str>,
+        group: StackGroup,
+        shape: Shape,
+    ) -> Result<Self, Error> {
+        let StackGroup { labels, time, tree, .. } = group;
+        let rows = match shape {
+            Shape::Functions => {
+                let mut functions = tree.functions()?;
+                functions.retain(|function| function.total != 0);
+                Rows::Functions(tree, functions)
+            }
+            Shape::Leaves => {
+                let mut functions = tree.functions()?;
+                functions.retain(|function| function.self_value != 0);
+                Rows::Functions(tree, functions)
+            }
+            Shape::Stacks | Shape::Points => {
+                let stacks = tree.stacks().collect();
+                Rows::Stacks(tree, stacks)
+            }
+        };
+        Ok(Self { profile_type, labels, time, rows, next: 0 })
+    }
+
+    /// Writes rows until none are left or the builder has `max`; whether none are left.
+    pub(crate) fn fill(&mut self, into: &mut RowBuilder, max: usize) -> bool {
+        let len = match &self.rows {
+            Rows::Points(points) => points.len(),
+            Rows::Stacks(_, stacks) => stacks.len(),
+            Rows::Functions(_, functions) => functions.len(),
+        };
+        while self.next < len && into.n_rows < max {
+            let mut row = Row {
+                profile_type: &self.profile_type,
+                labels: &self.labels,
+                time: self.time,
+                stack: None,
+                function: None,
+                value: 0,
+                total: 0,
+            };
+            match &self.rows {
+                Rows::Points(points) => {
+                    let point = points[self.next];
+                    (row.time, row.value, row.total) = (point.time, point.value, point.value);
+                }
+                Rows::Stacks(tree, stacks) => {
+                    let (node, value) = stacks[self.next];
+                    row.stack = Some((tree, node));
+                    row.function = tree.function(node).map(|name| tree.names().get(name));
+                    (row.value, row.total) = (value, value);
+                }
+                Rows::Functions(tree, functions) => {
+                    let FunctionTotals { name, self_value, total } = functions[self.next];
+                    row.function = name.map(|name| tree.names().get(name));
+                    (row.value, row.total) = (self_value, total);
+                }
+            }
+            into.push(&row);
+            self.next += 1;
+        }
+        self.next >= len
+    }
+}
+
+/// One row, of whatever kind. `value` is what samples and series call so, and functions `self`.
+struct Row<'a> {
+    profile_type: &'a str,
+    labels: &'a Labels,
+    time: Timestamp,
+    stack: Option<(&'a StackTree, NodeId)>,
+    function: Option<&'a str>,
+    value: i64,
+    total: i64,
+}
+
+/// Columns of an additive table that grow row by row.
+pub(crate) struct RowBuilder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    pub(crate) n_rows: usize,
+    path: Vec<NameId>,
+}
+
+enum Column {
+    Time(TimestampNanosecondBuilder),
+    ProfileType(StringBuilder),
+    Labels(MapBuilder<StringBuilder, StringBuilder>),
+    Label(String, StringBuilder),
+    Stack(ListBuilder<StringBuilder>),
+    Function(StringBuilder),
+    Value(Int64Builder),
+    Total(Int64Builder),
+}
+
+impl RowBuilder {
+    /// For the columns of a schema, which may be fewer than the table has, or none.
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| match field.name().as_str() {
+                "time" => Column::Time(TimestampNanosecondBuilder::new()),
+                "profile_type" => Column::ProfileType(StringBuilder::new()),
+                "labels" => Column::Labels(labels_builder()),
+                "stack" => {
+                    Column::Stack(ListBuilder::new(StringBuilder::new()).with_field(Field::new(
+                        "item",
+                        DataType::Utf8,
+                        false,
+                    )))
+                }
+                "function" => Column::Function(StringBuilder::new()),
+                "value" | "self" => Column::Value(Int64Builder::new()),
+                "total" => Column::Total(Int64Builder::new()),
+                name => Column::Label(name.to_owned(), StringBuilder::new()),
+            })
+            .collect();
+        Self { schema, columns, n_rows: 0, path: Vec::new() }
+    }
+
+    fn push(&mut self, row: &Row<'_>) {
+        for column in &mut self.columns {
+            match column {
+                Column::Time(time) => time.append_value(row.time.nanos()),
+                Column::ProfileType(texts) => texts.append_value(row.profile_type),
+                Column::Labels(map) => append_labels(map, row.labels),
+                Column::Label(name, texts) => texts.append_option(row.labels.get(name)),
+                Column::Stack(lists) => {
+                    if let Some((tree, node)) = row.stack {
+                        tree.path_ids(node, &mut self.path);
+                        for name in &self.path {
+                            lists.values().append_value(tree.names().get(*name));
+                        }
+                    }
+                    lists.append(true);
+                }
+                Column::Function(texts) => texts.append_option(row.function),
+                Column::Value(values) => values.append_value(row.value),
+                Column::Total(values) => values.append_value(row.total),
+            }
+        }
+        self.n_rows += 1;
+    }
+
+    /// The rows so far; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let arrays: Vec<ArrayRef> = self
+            .columns
+            .iter_mut()
+            .map(|column| -> ArrayRef {
+                match column {
+                    Column::Time(b) => Arc::new(b.finish()),
+                    Column::ProfileType(b) | Column::Label(_, b) | Column::Function(b) => {
+                        Arc::new(b.finish())
+                    }
+                    Column::Labels(b) => Arc::new(b.finish()),
+                    Column::Stack(b) => Arc::new(b.finish()),
+                    Column::Value(b) | Column::Total(b) => Arc::new(b.finish()),
+                }
+            })
+            .collect();
+        let options =
+            RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.n_rows)));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+    }
+}
+
+/// A builder of the `labels` column.
+pub(crate) fn labels_builder() -> MapBuilder<StringBuilder, StringBuilder> {
+    let [key, value] = schema::label_fields();
+    let names = MapFieldNames {
+        entry: "entries".into(),
+        key: key.name().clone(),
+        value: value.name().clone(),
+    };
+    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+}
+
+pub(crate) fn append_labels(map: &mut MapBuilder<StringBuilder, StringBuilder>, labels: &Labels) {
+    for (name, value) in labels.iter() {
+        map.keys().append_value(name);
+        map.values().append_value(value);
+    }
+    map.append(true).expect("a key for each value");
+}

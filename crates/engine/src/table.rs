@@ -1,0 +1,112 @@
+//! An additive table of a source, as DataFusion sees it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    datasource::TableType,
+    logical_expr::{Expr, TableProviderFilterPushDown},
+    physical_plan::ExecutionPlan,
+};
+use flamesql_profile::Step;
+
+use crate::{
+    TableKind, ask,
+    catalog::Source,
+    condition::{self, Condition},
+    law::Coarse,
+    scan::ScanExec,
+};
+
+/// `series`, `samples` or `functions` of one source: the relation R, or what the law lets stand for it.
+#[derive(Clone, Debug)]
+pub(crate) struct AdditiveTable {
+    source: Arc<Source>,
+    kind: TableKind,
+    schema: SchemaRef,
+    label_columns: Vec<String>,
+    coarse: Option<Coarse>,
+}
+
+impl AdditiveTable {
+    pub(crate) fn new(source: Arc<Source>, kind: TableKind, labels: &[String]) -> Self {
+        let (schema, label_columns) = kind.schema(labels);
+        Self { source, kind, schema, label_columns, coarse: None }
+    }
+
+    pub(crate) fn with_coarse(&self, coarse: Coarse) -> Self {
+        Self { coarse: Some(coarse), ..self.clone() }
+    }
+
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    pub(crate) fn kind(&self) -> TableKind {
+        self.kind
+    }
+
+    pub(crate) fn coarse(&self) -> Option<&Coarse> {
+        self.coarse.as_ref()
+    }
+
+    pub(crate) fn label_columns(&self) -> &[String] {
+        &self.label_columns
+    }
+
+    pub(crate) fn grain(&self) -> Step {
+        self.source.backend.capabilities().grain
+    }
+
+    fn condition(&self, filter: &Expr) -> Option<Condition> {
+        condition::condition(filter, &self.label_columns, self.grain())
+    }
+}
+
+#[async_trait]
+impl TableProvider for AdditiveTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.condition(filter) {
+                Some(_) => TableProviderFilterPushDown::Exact,
+                None => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let conditions: Vec<Condition> =
+            filters.iter().filter_map(|filter| self.condition(filter)).collect();
+        // Only what was claimed comes here, and a claim depends on nothing but the expression.
+        debug_assert_eq!(conditions.len(), filters.len());
+        let plan = ask::plan(self, session, conditions, &schema)
+            .await
+            .map_err(crate::Error::into_datafusion)?;
+        Ok(Arc::new(ScanExec::new(plan, schema, limit)))
+    }
+}

@@ -1,0 +1,199 @@
+//! What users type, and type wrongly.
+
+use std::sync::Arc;
+
+use flamesql_backend::{Capabilities, Memory};
+use flamesql_engine::{Engine, ErrorKind, Session, SessionOptions, TypeChoice};
+use flamesql_profile::{Labels, ProfileType, Timestamp, folded};
+
+use super::relation::{self, CPU, HEAP, lines};
+
+fn memory(types: &[(&str, &str)]) -> Memory {
+    let memory = Memory::new();
+    for (idx, (profile_type, text)) in types.iter().enumerate() {
+        let labels: Labels = [("pod", if idx % 2 == 0 { "a" } else { "b" })].into_iter().collect();
+        let tree = folded::decode(text.as_bytes()).unwrap().into_tree();
+        let time = Timestamp::from_nanos(i64::try_from(idx).unwrap() * 1_000_000_000);
+        memory.insert(&ProfileType::parse(profile_type).unwrap(), &labels, time, 0, &tree).unwrap();
+    }
+    memory
+}
+
+fn session(types: &[(&str, &str)]) -> Session {
+    Engine::builder().source("m", Arc::new(memory(types))).build().unwrap().session()
+}
+
+async fn rows(session: &Session, sql: &str) -> Vec<String> {
+    let answer = session.query(sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+    lines(&answer.collect().await.unwrap_or_else(|e| panic!("{sql}\n{e}")), true)
+}
+
+async fn error(session: &Session, sql: &str) -> flamesql_engine::Error {
+    match session.query(sql).await {
+        Err(error) => error,
+        Ok(answer) => answer.collect().await.expect_err(sql),
+    }
+}
+
+#[tokio::test]
+async fn a_type_is_named_found_or_asked_for() {
+    let one = session(&[(CPU, "main;a 1")]);
+    let answer = one.query("SELECT * FROM functions").await.unwrap();
+    assert_eq!(answer.facts()[0].type_choice, TypeChoice::Only);
+
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let e = error(&two, "SELECT * FROM functions").await;
+    assert_eq!(e.kind(), ErrorKind::Query);
+    assert!(e.to_string().contains(CPU) && e.to_string().contains(HEAP), "{e}");
+    assert!(e.hint().unwrap().contains("profile_type"));
+
+    assert_eq!(
+        rows(&two, "SET flamesql.profile_type = 'inuse_space'; SELECT sum(value) FROM series")
+            .await,
+        ["2"]
+    );
+    let e = error(&two, "SET flamesql.profile_type = 'wall'; SELECT sum(value) FROM series").await;
+    assert!(e.to_string().starts_with("there is no profile type \"wall\""), "{e}");
+    let none = rows(&two, "SELECT count(*) FROM samples WHERE profile_type = 'x'").await;
+    assert_eq!(none, ["0"]);
+}
+
+#[tokio::test]
+async fn units_are_not_mixed() {
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let both = format!("WHERE profile_type IN ('{CPU}', '{HEAP}')");
+    let e = error(&two, &format!("SELECT sum(value) FROM series {both}")).await;
+    assert!(e.to_string().contains("nanoseconds") && e.to_string().contains("bytes"), "{e}");
+    let by_type = rows(
+        &two,
+        &format!("SELECT profile_type, sum(value) FROM series {both} GROUP BY 1 ORDER BY 1"),
+    )
+    .await;
+    assert_eq!(by_type, [format!("{HEAP} | 2"), format!("{CPU} | 1")]);
+}
+
+#[tokio::test]
+async fn the_session_has_a_range() {
+    let s = session(&[(CPU, "main 1"), (CPU, "main 2"), (CPU, "main 4")]);
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["7"]);
+    assert_eq!(
+        rows(&s, "SET flamesql.from = '1970-01-01T00:00:01Z'; SELECT sum(value) FROM series").await,
+        ["6"]
+    );
+    assert_eq!(
+        rows(&s, "SET flamesql.to = '1970-01-01T00:00:02Z'; SELECT sum(value) FROM series").await,
+        ["2"]
+    );
+    // What the statement says stands against the session.
+    assert_eq!(
+        rows(&s, "SELECT sum(value) FROM series WHERE time >= TIMESTAMP '1970-01-01'").await,
+        ["3"]
+    );
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series WHERE time > now()").await, ["NULL"]);
+    assert_eq!(rows(&s, "SELECT pod, sum(value) FROM series WHERE time > TIMESTAMP '1970-01-02' AND time < TIMESTAMP '1970-01-01' GROUP BY 1").await, [""; 0]);
+    let mut options = SessionOptions::default();
+    options.from = Some("nonsense".to_owned());
+    let engine =
+        Engine::builder().source("m", Arc::new(memory(&[(CPU, "main 1")]))).build().unwrap();
+    assert!(engine.session_with(&options).unwrap_err().to_string().contains("nonsense"));
+}
+
+#[tokio::test]
+async fn sources_are_schemas() {
+    let engine = Engine::builder()
+        .source("prod-eu", Arc::new(memory(&[(CPU, "main;a 5")])))
+        .source("staging", Arc::new(memory(&[(CPU, "main;a 3")])))
+        .default_source("staging")
+        .build()
+        .unwrap();
+    let s = engine.session();
+    let sql = "SELECT function, p.s - q.s FROM (SELECT function, sum(self) s FROM prod_eu.functions GROUP BY 1) p \
+               JOIN (SELECT function, sum(self) s FROM functions GROUP BY 1) q USING (function) ORDER BY 1";
+    assert_eq!(rows(&s, sql).await, ["a | 2", "main | 0"]);
+    assert_eq!(rows(&s, "SELECT sum(value) FROM \"prod-eu\".series").await, ["5"]);
+    let tables = rows(&s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'staging' ORDER BY 1").await;
+    assert_eq!(
+        tables,
+        ["functions", "label_sets", "labels", "profile_types", "profiles", "samples", "series"]
+    );
+    let clash = Engine::builder()
+        .source("a-b", Arc::new(Memory::new()))
+        .source("a_b", Arc::new(Memory::new()));
+    assert!(clash.build().unwrap_err().to_string().contains("a_b"));
+    assert!(Engine::builder().build().is_err());
+}
+
+#[tokio::test]
+async fn mistakes_are_named() {
+    let s = session(&[(CPU, "main;a 1")]);
+    for (sql, kind, text) in [
+        ("SELECT functoin FROM functions", ErrorKind::Syntax, "function"),
+        ("SELECT * FROM nothing", ErrorKind::Syntax, "nothing"),
+        ("SELEC 1", ErrorKind::Syntax, "SELEC"),
+        ("", ErrorKind::Syntax, "no statement"),
+        ("SELECT nosuch(1)", ErrorKind::Syntax, "nosuch"),
+        ("CREATE TABLE x (a INT)", ErrorKind::Syntax, "DDL"),
+        ("COPY (SELECT 1) TO 'x.csv'", ErrorKind::Syntax, "DML"),
+        ("SELECT flamegraph(function, self) FROM functions", ErrorKind::Syntax, "flamegraph"),
+    ] {
+        let e = error(&s, sql).await;
+        assert_eq!(e.kind(), kind, "{sql}: {e}");
+        assert!(
+            e.to_string().contains(text) || e.hint().is_some_and(|h| h.contains(text)),
+            "{sql}: {e}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_flame_graph_is_one_value() {
+    let s = session(&[(CPU, "main;a 1\nmain;b;a 2\n"), (CPU, "main;a 4\ngc 1\n")]);
+    let sql = "SELECT r['level'], r['value'], r['self'], r['label'] FROM \
+               (SELECT unnest(flamegraph(stack, value)) AS r FROM samples WHERE profile_type LIKE 'process%')";
+    let expected = [
+        "0 | 8 | 0 | total",
+        "1 | 1 | 1 | gc",
+        "1 | 7 | 0 | main",
+        "2 | 5 | 5 | a",
+        "2 | 2 | 0 | b",
+        "3 | 2 | 2 | a",
+    ];
+    assert_eq!(rows(&s, sql).await, expected);
+    let by_pod =
+        "SELECT pod, cardinality(flamegraph(stack, value)) FROM samples GROUP BY pod ORDER BY pod";
+    assert_eq!(rows(&s, by_pod).await, ["a | 5", "b | 4"]);
+    let none = "SELECT flamegraph(stack, value) IS NULL FROM samples WHERE pod = 'x'";
+    assert_eq!(rows(&s, none).await, ["true"]);
+    // With a filter that no backend can apply the rows are merged by the function itself, in several parts.
+    let fine = "SELECT flamegraph(stack, value) FROM samples WHERE value > 1";
+    let plain = "SELECT flamegraph(stack, value) FILTER (WHERE value > 1) FROM samples";
+    assert_eq!(rows(&s, fine).await, rows(&s, plain).await);
+}
+
+#[tokio::test]
+async fn requests_are_counted_before_they_are_made() {
+    let profiles = relation::profiles(5, 40, false);
+    let one_by_one = relation::memory(&profiles, Capabilities::local("memory").without_groups());
+    let engine = Engine::builder().source("m", Arc::new(one_by_one)).build().unwrap();
+    let s = engine.session();
+    let sql = format!("SELECT count(*) FROM samples WHERE profile_type = '{CPU}'");
+    assert!(rows(&s, &sql).await[0].parse::<i64>().unwrap() > 10);
+    let e = error(&s, &format!("SET flamesql.max_requests = 10; {sql}")).await;
+    assert!(e.to_string().contains("requests") && e.to_string().contains("= 10"), "{e}");
+}
+
+#[tokio::test]
+async fn a_limit_stops_the_work() {
+    let profiles = relation::profiles(6, 50, false);
+    let s = Engine::builder()
+        .source("m", Arc::new(relation::memory(&profiles, Capabilities::local("memory"))))
+        .build()
+        .unwrap()
+        .session();
+    for n in [0, 1, 7] {
+        let sql = format!(
+            "SELECT time, pod, function FROM functions WHERE profile_type = '{CPU}' LIMIT {n}"
+        );
+        assert_eq!(rows(&s, &sql).await.len(), n);
+    }
+}
