@@ -1,1 +1,55 @@
-//! backend
+//! Where profiles come from: one object-safe trait, [`Backend`], and the sources that this crate knows.
+//!
+//! [`Memory`] holds profiles that were put into it; [`Files`] (feature `files`) is a file or a folder of pprof and
+//! folded files. A backend answers aggregates over a half-open range of time: the series or the merged stacks of what
+//! a [`Select`] names, one for each group of a [`Grouping`]. The checks that every backend must pass are in
+//! `conformance` (feature `conformance`).
+//!
+//! ```
+//! use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Memory, Select};
+//! use flamesql_profile::{Labels, ProfileType, TimeRange, Timestamp, folded};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let cpu = ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap();
+//! let memory = Memory::new();
+//! for (pod, text) in [("a", "main;work 3"), ("b", "main;work 4"), ("b", "main 1")] {
+//!     let labels: Labels = [("pod", pod)].into_iter().collect();
+//!     let tree = folded::decode(text.as_bytes()).unwrap().into_tree();
+//!     memory.insert(&cpu, &labels, Timestamp::from_nanos(1), 0, &tree).unwrap();
+//! }
+//! let select = Select { profile_type: cpu, selector: "{}".parse().unwrap(), range: TimeRange::ALL };
+//! let by_pod = Grouping { labels: GroupBy::Labels(vec!["pod".into()]), time: Bins::Whole };
+//! let series = memory.series(&select, &by_pod).await?.series;
+//! let sums: Vec<(String, i64)> = series.iter().map(|s| (s.labels.to_string(), s.points[0].value)).collect();
+//! assert_eq!(sums, [(r#"{pod="a"}"#.to_owned(), 3), (r#"{pod="b"}"#.to_owned(), 5)]);
+//! # Ok::<(), flamesql_backend::Error>(())
+//! # }).unwrap();
+//! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod digest;
+mod error;
+#[cfg(feature = "files")]
+mod files;
+mod group;
+mod memory;
+mod query;
+
+#[cfg(feature = "files")]
+pub use self::files::{Files, FilesOptions};
+pub use self::{
+    backend::{Backend, Capabilities, StackStream},
+    error::{Error, ErrorKind, Notice},
+    memory::Memory,
+    query::{
+        Bins, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select, SeriesAnswer, StackGroup,
+    },
+};
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "files"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,119 @@
+//! The trait that every source implements.
+
+use std::{collections::BTreeSet, fmt};
+
+use async_trait::async_trait;
+use flamesql_profile::{ProfileType, Step, TimeRange};
+use futures::stream::BoxStream;
+
+use crate::{
+    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow, Select, SeriesAnswer,
+    StackGroup,
+};
+
+/// Groups of stacks, as they become complete. Dropping it stops the work.
+pub type StackStream = BoxStream<'static, Result<StackGroup, Error>>;
+
+/// A place that profiles come from.
+///
+/// An implementation answers exactly what is asked: each profile in the range counts once, no label condition is
+/// dropped, nothing is cut off. What it cannot do is an [`ErrorKind::Unsupported`]. The range is half-open; how it is
+/// asked from a server that thinks otherwise is the implementation's business.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// What this source can do. The same on each call.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The profile types that have data in the range, sorted.
+    async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error>;
+
+    /// The type to take where none is named: for a file the one that it says is to be shown first.
+    async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
+        Ok(None)
+    }
+
+    /// The series that exist, sorted. Labels whose names begin with `__` are left out.
+    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error>;
+
+    /// The names of the labels that exist, sorted.
+    async fn label_names(&self, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        let sets = self.label_sets(query).await?;
+        let names: BTreeSet<&str> =
+            sets.iter().flat_map(|set| set.labels.iter().map(|(name, _)| name)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The values of one label, sorted.
+    async fn label_values(&self, name: &str, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        let sets = self.label_sets(query).await?;
+        let values: BTreeSet<&str> = sets.iter().filter_map(|set| set.labels.get(name)).collect();
+        Ok(values.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Values over time, a series for each group of labels.
+    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error>;
+
+    /// Merged stacks, a tree for each group that has a profile. The work begins when the stream is polled.
+    ///
+    /// A source whose [`Capabilities::groups_stacks`] is false refuses all but one group: no labels, [`Bins::Whole`].
+    ///
+    /// [`Bins::Whole`]: crate::Bins::Whole
+    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream;
+
+    /// The single profiles of a selection, sorted by time.
+    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+        let what = format!(
+            "list the profiles of {}: a {} source does not tell its profiles apart",
+            select.profile_type,
+            self.capabilities().kind
+        );
+        Err(Error::new(ErrorKind::Unsupported, what))
+    }
+
+    /// What was skipped or repaired so far.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
+    }
+}
+
+/// What a source can do, as far as a planner has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The kind of source, in one word, such as `files`.
+    pub kind: &'static str,
+    /// The finest time that it can be exact at: a profile's time is floored to a multiple of it.
+    pub grain: Step,
+    /// Whether one request for stacks may ask for several groups.
+    pub groups_stacks: bool,
+    /// Whether a question without a range means all that there is (and not the last hour).
+    pub is_finite: bool,
+}
+
+impl Capabilities {
+    /// Those of a source that holds all its profiles: any time, all groups at once.
+    pub const fn local(kind: &'static str) -> Self {
+        Self { kind, grain: Step::NANOSECOND, groups_stacks: true, is_finite: true }
+    }
+
+    /// The same with another grain.
+    #[must_use]
+    pub const fn with_grain(mut self, grain: Step) -> Self {
+        self.grain = grain;
+        self
+    }
+
+    /// The same, but one group a request for stacks.
+    #[must_use]
+    pub const fn without_groups(mut self) -> Self {
+        self.groups_stacks = false;
+        self
+    }
+
+    /// The same, but where no range is named the last hour is meant.
+    #[must_use]
+    pub const fn endless(mut self) -> Self {
+        self.is_finite = false;
+        self
+    }
+}

@@ -1,0 +1,524 @@
+//! A file or a folder of profiles as a source.
+//!
+//! The paths are listed when the source is opened; a file is read when a question cannot do without it, by several threads,
+//! and kept as a digest as long as the digests fit in their budget of memory. What a file is about (its time, types
+//! and series) is kept for good, so that files which a question does not concern are read no more than once.
+
+mod name;
+mod walk;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use async_trait::async_trait;
+use flamesql_profile::{
+    ProfileType, Step, TimeRange, Timestamp, folded,
+    pprof::{self, Profile},
+};
+use futures::{StreamExt, stream};
+use tokio::{sync::mpsc, task};
+
+use crate::{
+    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice,
+    ProfileRow, Select, SeriesAnswer, StackGroup, StackStream,
+    digest::Digest,
+    group::{self, Matcher, SeriesSum, StackSum},
+};
+
+/// A larger file is refused before it is read: no decoder takes more.
+const MAX_FILE_BYTES: u64 = 2 << 30;
+
+/// How a folder is read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FilesOptions {
+    /// Whether a file or folder that cannot be read makes every question fail; else it is skipped and a [`Notice`]
+    /// says so.
+    pub strict: bool,
+    /// How much memory decoded files may take between questions, in bytes; 512 MiB unless said otherwise.
+    pub cache_bytes: usize,
+}
+
+impl Default for FilesOptions {
+    fn default() -> Self {
+        Self { strict: false, cache_bytes: 512 << 20 }
+    }
+}
+
+/// A file or a folder of pprof and folded files. Cloning gives another handle on the same source.
+///
+/// Read are `.pb`, `.pprof` and `.prof` (pprof), `.folded` and `.collapsed`, each also with `.gz` behind it and in
+/// truth plain or gzip as its bytes say, and `.txt` if each line is a stack and a number. A file that is named itself
+/// may be called anything.
+///
+/// Labels are the `key=value` parts of the path, the text labels of samples (which split a profile into series, but for
+/// `span_id`, `trace_id` and `profile_id`), and `file`, the path below the folder. A sample's label wins over the path's,
+/// and that over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
+/// types are known under (`process_cpu`, `memory`, `goroutine`, `mutex`, `block`), else the file's name without leading
+/// and trailing digits and punctuation. A profile without a time has that of its file's last change.
+#[derive(Clone, Debug)]
+pub struct Files {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: FilesOptions,
+    root: PathBuf,
+    entries: Vec<Entry>,
+    /// Which entries hold a digest, the one used longest ago in front, and how many bytes all of them take.
+    cached: Mutex<(VecDeque<usize>, usize)>,
+    walk_notices: Vec<Notice>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    /// The path below the folder, with `/`.
+    name: String,
+    summary: OnceLock<Result<Summary, Error>>,
+    digest: Mutex<Option<Arc<Digest>>>,
+}
+
+/// What a file is about.
+#[derive(Debug)]
+struct Summary {
+    stamp: (u64, Timestamp),
+    time: Timestamp,
+    default_type: ProfileType,
+    /// For each type the series that have data.
+    series: Vec<LabelSet>,
+    replaced_texts: usize,
+}
+
+impl Files {
+    /// Opens a file or a folder with the usual options.
+    ///
+    /// # Errors
+    ///
+    /// If the path does not exist or has no profiles below it. The files themselves are not read yet.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, FilesOptions::default())
+    }
+
+    /// Opens a file or a folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: FilesOptions) -> Result<Self, Error> {
+        let root = path.as_ref().to_path_buf();
+        let (found, walk_notices) = walk::walk(&root)?;
+        let entries = found
+            .into_iter()
+            .map(|(path, name)| Entry { path, name, summary: OnceLock::new(), digest: Mutex::new(None) })
+            .collect();
+        Ok(Self {
+            inner: Arc::new(Inner { options, root, entries, cached: Mutex::default(), walk_notices }),
+        })
+    }
+
+    /// How many files there are to read.
+    pub fn n_files(&self) -> usize {
+        self.inner.entries.len()
+    }
+
+    /// Runs what reads files where waiting for them hurts nobody.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(&self.inner);
+        task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, "read files: the thread died").with_source(error))?
+    }
+}
+
+/// What a file holds, and how many of its texts had to be repaired. `modified` stands in for a missing time.
+pub(crate) fn digest(name: &str, bytes: &[u8], modified: Timestamp) -> Result<(Digest, usize), Error> {
+    digest_at("", name, bytes, modified)
+}
+
+fn digest_at(prefix: &str, name: &str, bytes: &[u8], modified: Timestamp) -> Result<(Digest, usize), Error> {
+    let unreadable = |error: flamesql_profile::Error| {
+        Error::new(ErrorKind::Unreadable, format!("read {name}: {error}")).with_source(error)
+    };
+    let (labels, given_name) = name::labels(prefix, name);
+    let (mut digest, replaced) = if name::is_folded(name, bytes) {
+        let folded = folded::decode(bytes).map_err(unreadable)?;
+        let profile_name = given_name.unwrap_or_else(|| name::stem(name));
+        let profile_type = ProfileType::from_parts(&profile_name, "samples", "count", "", "");
+        (Digest::from_tree(folded.tree(), profile_type, &labels, modified, 0), folded.replaced_texts())
+    } else {
+        let profile = pprof::decode(bytes).map_err(unreadable)?;
+        let types = profile_types(&profile, given_name, name);
+        if types.is_empty() {
+            return Err(Error::new(ErrorKind::Unreadable, format!("read {name}: it has no sample type, so it measures nothing")));
+        }
+        let time = match profile.time_nanos {
+            0 => modified,
+            nanos => Timestamp::from_nanos(nanos),
+        };
+        (Digest::from_pprof(&profile, types, &labels, time)?, profile.replaced_texts())
+    };
+    digest.id = name.to_owned();
+    digest.source_file = Some(name.into());
+    Ok((digest, replaced))
+}
+
+fn profile_types(profile: &Profile, given_name: Option<String>, file: &str) -> Vec<ProfileType> {
+    let kinds: Vec<(&str, &str)> = profile.sample_type_names().collect();
+    let name = given_name.unwrap_or_else(|| name::of_sample_types(&kinds, file));
+    let period = profile.period_type;
+    kinds
+        .into_iter()
+        .map(|(kind, unit)| {
+            ProfileType::from_parts(&name, kind, unit, profile.text(period.kind), profile.text(period.unit))
+        })
+        .collect()
+}
+
+/// Asked in between whether to go on; the error says why not.
+type GoOn<'a> = &'a dyn Fn() -> Result<(), Error>;
+
+fn always() -> Result<(), Error> {
+    Ok(())
+}
+
+impl Inner {
+    fn read(&self, entry: &Entry) -> Result<(Digest, Summary), Error> {
+        let unreadable = |error: std::io::Error| {
+            Error::new(ErrorKind::Unreadable, format!("read {}: {error}", entry.name)).with_source(error)
+        };
+        let stamp = || -> std::io::Result<(u64, Timestamp)> {
+            let metadata = fs::metadata(&entry.path)?;
+            let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let nanos = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+            Ok((metadata.len(), Timestamp::from_nanos(nanos)))
+        };
+        let before = stamp().map_err(unreadable)?;
+        if before.0 > MAX_FILE_BYTES {
+            let detail = format!("read {}: it has {} bytes, and the limit is {MAX_FILE_BYTES}", entry.name, before.0);
+            return Err(Error::new(ErrorKind::Unreadable, detail));
+        }
+        let bytes = fs::read(&entry.path).map_err(unreadable)?;
+        if stamp().map_err(unreadable)? != before {
+            return Err(changed(entry));
+        }
+        let prefix = self.root.to_string_lossy();
+        let (digest, replaced_texts) = digest_at(&prefix, &entry.name, &bytes, before.1)?;
+        let mut series = Vec::new();
+        for (kind, profile_type) in digest.types.iter().enumerate() {
+            for (idx, labels) in digest.series.iter().enumerate() {
+                if digest.has_data(kind, idx) {
+                    series.push(LabelSet { profile_type: profile_type.clone(), labels: labels.clone() });
+                }
+            }
+        }
+        let summary = Summary {
+            stamp: before,
+            time: digest.time,
+            default_type: digest.types[digest.default_type].clone(),
+            series,
+            replaced_texts,
+        };
+        Ok((digest, summary))
+    }
+
+    /// The digest of an entry, from memory or read; `None` for a file that cannot be read.
+    fn digest(&self, idx: usize) -> Result<Option<Arc<Digest>>, Error> {
+        let entry = &self.entries[idx];
+        let mut slot = entry.digest.lock().expect("no thread panics while it holds this lock");
+        if let Some(digest) = &*slot {
+            self.touch(idx);
+            return Ok(Some(Arc::clone(digest)));
+        }
+        if matches!(entry.summary.get(), Some(Err(_))) {
+            return Ok(None);
+        }
+        let (digest, summary) = match self.read(entry) {
+            Ok(read) => read,
+            Err(error) => {
+                let error = match entry.summary.get() {
+                    // It was readable before.
+                    Some(_) => return Err(changed(entry)),
+                    None => error,
+                };
+                let _ = entry.summary.set(Err(error));
+                return Ok(None);
+            }
+        };
+        if let Some(Ok(known)) = entry.summary.get() {
+            if known.stamp != summary.stamp {
+                return Err(changed(entry));
+            }
+        }
+        let _ = entry.summary.set(Ok(summary));
+        let digest = Arc::new(digest);
+        if self.make_room(idx, digest.bytes()) {
+            *slot = Some(Arc::clone(&digest));
+        }
+        Ok(Some(digest))
+    }
+
+    fn touch(&self, idx: usize) {
+        let mut cached = self.cached.lock().expect("no thread panics while it holds this lock");
+        if let Some(at) = cached.0.iter().position(|i| *i == idx) {
+            cached.0.remove(at);
+            cached.0.push_back(idx);
+        }
+    }
+
+    /// Whether a digest of so many bytes may be kept; others that were used longer ago make way.
+    fn make_room(&self, idx: usize, bytes: usize) -> bool {
+        if bytes > self.options.cache_bytes {
+            return false;
+        }
+        let mut cached = self.cached.lock().expect("no thread panics while it holds this lock");
+        let mut skipped = 0;
+        while cached.1 + bytes > self.options.cache_bytes && skipped < cached.0.len() {
+            let oldest = cached.0.pop_front().expect("it is longer than what was skipped");
+            // An entry in use just now stays: its lock is held by whoever waits for ours.
+            match self.entries[oldest].digest.try_lock() {
+                Ok(mut slot) => cached.1 -= slot.take().map_or(0, |digest| digest.bytes()),
+                Err(_) => {
+                    cached.0.push_back(oldest);
+                    skipped += 1;
+                }
+            }
+        }
+        let fits = cached.1 + bytes <= self.options.cache_bytes;
+        if fits {
+            cached.0.push_back(idx);
+            cached.1 += bytes;
+        }
+        fits
+    }
+
+    /// Visits the digests of some entries in their order, while the next ones are read by other threads.
+    ///
+    /// `go_on` is asked in between, so that nobody works for a reader who has left.
+    fn visit(
+        &self,
+        entries: &[usize],
+        go_on: GoOn<'_>,
+        mut visit: impl FnMut(&Digest) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let n_threads = thread::available_parallelism().map_or(1, usize::from);
+        for chunk in entries.chunks(n_threads * 4) {
+            go_on()?;
+            let read: Vec<OnceLock<Result<Option<Arc<Digest>>, Error>>> =
+                chunk.iter().map(|_| OnceLock::new()).collect();
+            let next = AtomicUsize::new(0);
+            let work = || {
+                while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < chunk.len()) {
+                    let _ = read[at].set(self.digest(chunk[at]));
+                }
+            };
+            thread::scope(|scope| {
+                for _ in 1..n_threads.min(chunk.len()) {
+                    scope.spawn(work);
+                }
+                work();
+            });
+            for digest in read {
+                if let Some(digest) = digest.into_inner().expect("every place was worked on")? {
+                    visit(&digest)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What all files are about. Those that cannot be read are left out, or an error under strict.
+    fn summaries(&self, go_on: GoOn<'_>) -> Result<Vec<(usize, &Summary)>, Error> {
+        let unread: Vec<usize> =
+            (0..self.entries.len()).filter(|idx| self.entries[*idx].summary.get().is_none()).collect();
+        self.visit(&unread, go_on, |_| Ok(()))?;
+        if let Some(notice) = self.walk_notices.iter().find(|n| n.is_missing && self.options.strict) {
+            let what = format!("read {}: {}", notice.subject, notice.reason);
+            return Err(Error::new(ErrorKind::Unreadable, what));
+        }
+        let mut summaries = Vec::new();
+        let mut failed = Vec::new();
+        for (idx, entry) in self.entries.iter().enumerate() {
+            match entry.summary.get() {
+                Some(Ok(summary)) => summaries.push((idx, summary)),
+                Some(Err(error)) => failed.push(error),
+                None => {}
+            }
+        }
+        match failed.as_slice() {
+            [first, ..] if self.options.strict => Err((*first).clone()),
+            // Nothing but damage is not an empty answer.
+            [first, ..] if summaries.is_empty() => match failed.len() {
+                1 => Err((*first).clone()),
+                n => Err(Error::new(
+                    ErrorKind::Unreadable,
+                    format!("read {}: none of its {n} files is a profile; the first: {first}", self.root.display()),
+                )),
+            },
+            _ => Ok(summaries),
+        }
+    }
+
+    /// The entries that a selection concerns, in the order of their times.
+    fn concerned(&self, select: &Select, matcher: &Matcher, go_on: GoOn<'_>) -> Result<Vec<usize>, Error> {
+        let mut entries: Vec<(Timestamp, usize)> = self
+            .summaries(go_on)?
+            .into_iter()
+            .filter(|(_, summary)| {
+                select.range.contains(summary.time)
+                    && summary.series.iter().any(|set| {
+                        set.profile_type.matches(&select.profile_type)
+                            && matcher.matches(&set.labels, &set.profile_type)
+                    })
+            })
+            .map(|(idx, summary)| (summary.time, idx))
+            .collect();
+        entries.sort_unstable();
+        Ok(entries.into_iter().map(|(_, idx)| idx).collect())
+    }
+
+    fn stacks(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        go_on: GoOn<'_>,
+        send: &mut dyn FnMut(StackGroup) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut sum = StackSum::new(select, grouping, Step::NANOSECOND)?;
+        let entries = self.concerned(select, &Matcher::new(&select.selector)?, go_on)?;
+        self.visit(&entries, go_on, |digest| sum.add(digest)?.into_iter().try_for_each(&mut *send))?;
+        sum.complete().into_iter().try_for_each(send)
+    }
+}
+
+fn changed(entry: &Entry) -> Error {
+    Error::new(ErrorKind::Changed, format!("read {}: the file changed meanwhile; open the source anew", entry.name))
+}
+
+#[async_trait]
+impl Backend for Files {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::local("files")
+    }
+
+    async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
+        self.blocking(move |inner| {
+            let types: BTreeSet<ProfileType> = inner
+                .summaries(&always)?
+                .into_iter()
+                .filter(|(_, summary)| range.contains(summary.time))
+                .flat_map(|(_, summary)| summary.series.iter().map(|set| set.profile_type.clone()))
+                .collect();
+            Ok(types.into_iter().collect())
+        })
+        .await
+    }
+
+    async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
+        self.blocking(|inner| {
+            if inner.entries.len() > 1 {
+                return Ok(None);
+            }
+            Ok(inner.summaries(&always)?.first().map(|(_, summary)| summary.default_type.clone()))
+        })
+        .await
+    }
+
+    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
+        let query = query.clone();
+        self.blocking(move |inner| {
+            let matcher = Matcher::new(&query.selector)?;
+            let asked = |set: &LabelSet| {
+                query.profile_type.as_ref().is_none_or(|t| set.profile_type.matches(t))
+                    && matcher.matches(&set.labels, &set.profile_type)
+            };
+            let sets: BTreeSet<&LabelSet> = inner
+                .summaries(&always)?
+                .into_iter()
+                .filter(|(_, summary)| query.range.contains(summary.time))
+                .flat_map(|(_, summary)| summary.series.iter().filter(|set| asked(set)))
+                .collect();
+            Ok(sets.into_iter().cloned().collect())
+        })
+        .await
+    }
+
+    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error> {
+        let (select, grouping) = (select.clone(), grouping.clone());
+        self.blocking(move |inner| {
+            let mut sum = SeriesSum::new(&select, &grouping, Step::NANOSECOND)?;
+            let entries = inner.concerned(&select, &Matcher::new(&select.selector)?, &always)?;
+            inner.visit(&entries, &always, |digest| sum.add(digest))?;
+            Ok(sum.finish())
+        })
+        .await
+    }
+
+    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {
+        let inner = Arc::clone(&self.inner);
+        stream::once(async move {
+            // Two groups wait at most: who reads slowly or not at all stops the work.
+            let (sender, receiver) = mpsc::channel(2);
+            task::spawn_blocking(move || {
+                let gone = || Error::new(ErrorKind::Internal, "the reader of the answer is gone");
+                let go_on = || if sender.is_closed() { Err(gone()) } else { Ok(()) };
+                let done = inner.stacks(&select, &grouping, &go_on, &mut |group| {
+                    sender.blocking_send(Ok(group)).map_err(|_| gone())
+                });
+                if let Err(error) = done {
+                    let _ = sender.blocking_send(Err(error));
+                }
+            });
+            stream::unfold(receiver, |mut receiver| async move {
+                receiver.recv().await.map(|group| (group, receiver))
+            })
+        })
+        .flatten()
+        .boxed()
+    }
+
+    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+        let select = select.clone();
+        self.blocking(move |inner| {
+            let matcher = Matcher::new(&select.selector)?;
+            let mut rows = Vec::new();
+            let entries = inner.concerned(&select, &matcher, &always)?;
+            inner.visit(&entries, &always, |digest| {
+                rows.extend(group::profiles(digest, &select, &matcher, Step::NANOSECOND)?);
+                Ok(())
+            })?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let of_files = self.inner.entries.iter().filter_map(|entry| {
+            let (reason, is_missing) = match entry.summary.get()? {
+                Err(error) => {
+                    let text = error.to_string();
+                    let reason = text.strip_prefix(&format!("read {}: ", entry.name)).unwrap_or(&text);
+                    (reason.to_owned(), true)
+                }
+                Ok(summary) if summary.replaced_texts > 0 => {
+                    (format!("{} texts were not UTF-8; the bad bytes are shown as U+FFFD", summary.replaced_texts), false)
+                }
+                Ok(_) => return None,
+            };
+            Some(Notice { subject: entry.name.clone(), reason, is_missing })
+        });
+        self.inner.walk_notices.iter().cloned().chain(of_files).collect()
+    }
+}

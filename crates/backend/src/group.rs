@@ -1,0 +1,284 @@
+//! Answering from digests: which of them a question concerns, and how they are added up by group.
+
+use std::collections::BTreeMap;
+
+use flamesql_profile::{
+    Labels, NodeId, Point, ProfileType, Series, StackTree, StackTreeBuilder, Step,
+    SubsetScratch, Timestamp,
+};
+use flamesql_selector::{Filter, Selector};
+
+use crate::{
+    Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select,
+    SeriesAnswer, StackGroup,
+    digest::{Digest, add},
+};
+
+/// A selector ready to be matched against the series of digests.
+pub(crate) struct Matcher(Filter);
+
+impl Matcher {
+    pub(crate) fn new(selector: &Selector) -> Result<Self, Error> {
+        Filter::new(selector).map(Self).map_err(|error| {
+            Error::new(ErrorKind::InvalidQuery, format!("match the selector {selector}: {error}"))
+                .with_source(error)
+        })
+    }
+
+    /// Labels that begin with `__` are those that a server derives from the profile type.
+    pub(crate) fn matches(&self, labels: &Labels, profile_type: &ProfileType) -> bool {
+        self.0.matches(|name| match name {
+            "__profile_type__" => Some(profile_type.as_str()),
+            "__name__" => Some(profile_type.name()),
+            "__type__" => Some(profile_type.sample_type()),
+            "__unit__" => Some(profile_type.sample_unit()),
+            "__period_type__" => Some(profile_type.period_type()),
+            "__period_unit__" => Some(profile_type.period_unit()),
+            _ => labels.get(name),
+        })
+    }
+}
+
+/// The time of a digest at a source of this grain.
+pub(crate) fn floored(digest: &Digest, grain: Step) -> Timestamp {
+    digest.time.floor(grain, Timestamp::from_nanos(0))
+}
+
+/// Where a time goes: the start of its bin, or of the range if that is later.
+pub(crate) fn bin(time: Timestamp, select: &Select, bins: Bins) -> Timestamp {
+    match bins {
+        Bins::Whole => select.range.start(),
+        Bins::Every { step, origin } => time.floor(step, origin).max(select.range.start()),
+    }
+}
+
+fn group_labels(labels: &Labels, by: &GroupBy) -> Labels {
+    match by {
+        GroupBy::All => labels.clone(),
+        GroupBy::Labels(names) => labels.only(names.iter().map(String::as_str)),
+    }
+}
+
+/// The series of a digest that a selection takes, if its time is right.
+fn chosen<'a>(
+    digest: &'a Digest,
+    select: &'a Select,
+    matcher: &'a Matcher,
+    grain: Step,
+) -> Option<(usize, impl Iterator<Item = usize> + 'a)> {
+    let kind = digest.type_index(&select.profile_type)?;
+    if !select.range.contains(floored(digest, grain)) {
+        return None;
+    }
+    let profile_type = &digest.types[kind];
+    let series = (0..digest.series.len())
+        .filter(move |s| matcher.matches(&digest.series[*s], profile_type) && digest.has_data(kind, *s));
+    Some((kind, series))
+}
+
+/// Adds up series, digest by digest.
+pub(crate) struct SeriesSum<'a> {
+    select: &'a Select,
+    grouping: &'a Grouping,
+    matcher: Matcher,
+    grain: Step,
+    // By labels and bin; the value and the first time.
+    sums: BTreeMap<Labels, BTreeMap<Timestamp, (i64, Timestamp)>>,
+    has_negative: bool,
+}
+
+impl<'a> SeriesSum<'a> {
+    pub(crate) fn new(select: &'a Select, grouping: &'a Grouping, grain: Step) -> Result<Self, Error> {
+        let matcher = Matcher::new(&select.selector)?;
+        Ok(Self { select, grouping, matcher, grain, sums: BTreeMap::new(), has_negative: false })
+    }
+
+    pub(crate) fn add(&mut self, digest: &Digest) -> Result<(), Error> {
+        let Some((kind, series)) = chosen(digest, self.select, &self.matcher, self.grain) else {
+            return Ok(());
+        };
+        let time = floored(digest, self.grain);
+        for series in series {
+            self.has_negative |= digest.has_negative[kind];
+            let labels = group_labels(&digest.series[series], &self.grouping.labels);
+            let bin = bin(time, self.select, self.grouping.time);
+            let points = self.sums.entry(labels).or_default();
+            let (value, first) = points.entry(bin).or_insert((0, time));
+            *value = add(*value, digest.total(kind, series)?)?;
+            *first = time.min(*first);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> SeriesAnswer {
+        let is_whole = self.grouping.time == Bins::Whole;
+        let series = self.sums.into_iter().map(|(labels, points)| {
+            let points = points
+                .into_iter()
+                .map(|(bin, (value, first))| Point { time: if is_whole { first } else { bin }, value })
+                .collect();
+            Series { labels, points }
+        });
+        SeriesAnswer { series: series.collect(), has_negative: self.has_negative }
+    }
+}
+
+/// Adds up stacks, digest by digest. Digests come in the order of their times, so that bins are complete one by one.
+pub(crate) struct StackSum<'a> {
+    select: &'a Select,
+    grouping: &'a Grouping,
+    matcher: Matcher,
+    grain: Step,
+    bin: Option<Timestamp>,
+    groups: BTreeMap<Labels, Group>,
+    subset: SubsetScratch,
+    // Values by node while several series of one digest are added up.
+    sums: Vec<i64>,
+}
+
+struct Group {
+    first: Timestamp,
+    has_negative: bool,
+    tree: Tree,
+}
+
+/// Most groups are of one digest, whose tree needs no merging.
+enum Tree {
+    One(StackTree),
+    Many(Box<StackTreeBuilder>),
+}
+
+impl<'a> StackSum<'a> {
+    pub(crate) fn new(select: &'a Select, grouping: &'a Grouping, grain: Step) -> Result<Self, Error> {
+        let matcher = Matcher::new(&select.selector)?;
+        let (bin, groups) = (None, BTreeMap::new());
+        Ok(Self { select, grouping, matcher, grain, bin, groups, subset: SubsetScratch::default(), sums: Vec::new() })
+    }
+
+    /// Adds a digest and returns the groups that are complete because a new bin begins.
+    pub(crate) fn add(&mut self, digest: &Digest) -> Result<Vec<StackGroup>, Error> {
+        let Some((kind, series)) = chosen(digest, self.select, &self.matcher, self.grain) else {
+            return Ok(Vec::new());
+        };
+        let mut by_group: BTreeMap<Labels, Vec<usize>> = BTreeMap::new();
+        for series in series {
+            let labels = group_labels(&digest.series[series], &self.grouping.labels);
+            by_group.entry(labels).or_default().push(series);
+        }
+        let time = floored(digest, self.grain);
+        let bin = bin(time, self.select, self.grouping.time);
+        let complete = if self.bin == Some(bin) { Vec::new() } else { self.complete() };
+        self.bin = Some(bin);
+        if !by_group.is_empty() {
+            digest.check_stacks(kind)?;
+        }
+        for (labels, series) in by_group {
+            let rows = self.rows(digest, kind, &series)?;
+            let tree = digest.stacks.subset(&rows, &mut self.subset);
+            let has_negative = digest.has_negative[kind];
+            match self.groups.get_mut(&labels) {
+                None => {
+                    self.groups.insert(labels, Group { first: time, has_negative, tree: Tree::One(tree) });
+                }
+                Some(group) => {
+                    group.first = group.first.min(time);
+                    group.has_negative |= has_negative;
+                    group.tree.merge(&tree)?;
+                }
+            }
+        }
+        Ok(complete)
+    }
+
+    /// The rows of several series, each stack once.
+    fn rows(&mut self, digest: &Digest, kind: usize, series: &[usize]) -> Result<Vec<(NodeId, i64)>, Error> {
+        if let [one] = series {
+            return Ok(digest.rows(kind, *one).collect());
+        }
+        self.sums.clear();
+        self.sums.resize(digest.stacks.len(), 0);
+        for series in series {
+            for (node, value) in digest.rows(kind, *series) {
+                let slot = &mut self.sums[node.index()];
+                *slot = add(*slot, value)?;
+            }
+        }
+        Ok(digest.stacks.nodes().map(|n| (n, self.sums[n.index()])).filter(|(_, v)| *v != 0).collect())
+    }
+
+    /// All groups that are left.
+    pub(crate) fn complete(&mut self) -> Vec<StackGroup> {
+        let is_whole = self.grouping.time == Bins::Whole;
+        let bin = self.bin;
+        std::mem::take(&mut self.groups)
+            .into_iter()
+            .map(|(labels, group)| StackGroup {
+                labels,
+                time: bin.filter(|_| !is_whole).unwrap_or(group.first),
+                tree: match group.tree {
+                    Tree::One(tree) => tree,
+                    Tree::Many(builder) => builder.finish(),
+                },
+                has_negative: group.has_negative,
+            })
+            .collect()
+    }
+}
+
+impl Tree {
+    fn merge(&mut self, tree: &StackTree) -> Result<(), Error> {
+        if let Self::One(first) = self {
+            let mut builder = StackTreeBuilder::new();
+            builder.merge(first).map_err(Error::sum)?;
+            *self = Self::Many(Box::new(builder));
+        }
+        if let Self::Many(builder) = self {
+            builder.merge(tree).map_err(Error::sum)?;
+        }
+        Ok(())
+    }
+}
+
+/// The series of a digest that a query for names asks for.
+pub(crate) fn label_sets(
+    digest: &Digest,
+    query: &MetaQuery,
+    matcher: &Matcher,
+    grain: Step,
+) -> Vec<LabelSet> {
+    if !query.range.contains(floored(digest, grain)) {
+        return Vec::new();
+    }
+    let asked = |t: &ProfileType| query.profile_type.as_ref().is_none_or(|asked| t.matches(asked));
+    let mut sets = Vec::new();
+    for (kind, profile_type) in digest.types.iter().enumerate().filter(|(_, t)| asked(t)) {
+        for (series, labels) in digest.series.iter().enumerate() {
+            if matcher.matches(labels, profile_type) && digest.has_data(kind, series) {
+                sets.push(LabelSet { profile_type: profile_type.clone(), labels: labels.clone() });
+            }
+        }
+    }
+    sets
+}
+
+/// The profiles of a digest: one for each of its series.
+pub(crate) fn profiles(
+    digest: &Digest,
+    select: &Select,
+    matcher: &Matcher,
+    grain: Step,
+) -> Result<Vec<ProfileRow>, Error> {
+    let Some((kind, series)) = chosen(digest, select, matcher, grain) else { return Ok(Vec::new()) };
+    let row = |series: usize| {
+        Ok(ProfileRow {
+            id: digest.id.clone(),
+            time: floored(digest, grain),
+            profile_type: digest.types[kind].clone(),
+            labels: digest.series[series].clone(),
+            value: digest.total(kind, series)?,
+            duration_nanos: digest.duration_nanos,
+            source_file: digest.source_file.as_deref().map(str::to_owned),
+        })
+    };
+    series.map(row).collect()
+}

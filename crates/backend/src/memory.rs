@@ -1,0 +1,175 @@
+//! Profiles in memory: a source for tests, for the demo, and for programs that have profiles at hand.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, RwLock},
+};
+
+use async_trait::async_trait;
+use flamesql_profile::{
+    Labels, ProfileType, StackTree, Step, TimeRange, Timestamp,
+    pprof::Profile,
+};
+use futures::{StreamExt, stream};
+
+use crate::{
+    Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery,
+    ProfileRow, Select, SeriesAnswer, StackGroup, StackStream,
+    digest::Digest,
+    group::{self, Matcher, SeriesSum, StackSum},
+};
+
+/// Profiles in memory. Cloning gives another handle on the same profiles.
+///
+/// A test may give it the manners of a server: a coarser grain, and one group a request ([`Memory::with_capabilities`]).
+#[derive(Clone, Debug)]
+pub struct Memory {
+    digests: Arc<RwLock<Vec<Arc<Digest>>>>,
+    capabilities: Capabilities,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memory {
+    /// A source without profiles.
+    pub fn new() -> Self {
+        Self { digests: Arc::default(), capabilities: Capabilities::local("memory") }
+    }
+
+    /// The same profiles behind other capabilities, which this source then keeps to.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Puts in a profile of one type.
+    ///
+    /// Labels that begin with `__` are left out; `duration_nanos` is 0 if unknown.
+    ///
+    /// # Errors
+    ///
+    /// If its values do not add up in an `i64`.
+    pub fn insert(
+        &self,
+        profile_type: &ProfileType,
+        labels: &Labels,
+        time: Timestamp,
+        duration_nanos: i64,
+        tree: &StackTree,
+    ) -> Result<(), Error> {
+        self.push(Digest::from_tree(tree, profile_type.clone(), labels, time, duration_nanos))
+    }
+
+    /// Puts in a pprof profile with all its sample types, under the name that begins their ids.
+    ///
+    /// Text labels of its samples split it into series, as on Pyroscope.
+    ///
+    /// # Errors
+    ///
+    /// If its values do not add up in an `i64`.
+    pub fn insert_pprof(&self, name: &str, labels: &Labels, time: Timestamp, profile: &Profile) -> Result<(), Error> {
+        let period = profile.period_type;
+        let types = profile
+            .sample_type_names()
+            .map(|(kind, unit)| ProfileType::from_parts(name, kind, unit, profile.text(period.kind), profile.text(period.unit)))
+            .collect();
+        self.push(Digest::from_pprof(profile, types, labels, time)?)
+    }
+
+    /// Puts in what a file holds, by the same rules as [`Files`](crate::Files): `path` gives name and labels.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no profile, or its values do not add up in an `i64`.
+    #[cfg(feature = "files")]
+    pub fn insert_file(&self, path: &str, bytes: &[u8], modified: Timestamp) -> Result<(), Error> {
+        self.push(crate::files::digest(path, bytes, modified)?.0)
+    }
+
+    fn push(&self, mut digest: Digest) -> Result<(), Error> {
+        digest.check_sums()?;
+        let mut digests = self.digests.write().expect("no thread panics while it holds this lock");
+        if digest.id.is_empty() {
+            digest.id = digests.len().to_string();
+        }
+        // In the order of their times, equal ones as they came.
+        let at = digests.partition_point(|d| d.time <= digest.time);
+        digests.insert(at, Arc::new(digest));
+        Ok(())
+    }
+
+    fn digests(&self) -> Vec<Arc<Digest>> {
+        self.digests.read().expect("no thread panics while it holds this lock").clone()
+    }
+
+    fn groups(&self, select: &Select, grouping: &Grouping) -> Result<Vec<StackGroup>, Error> {
+        let is_one = *grouping == Grouping { labels: GroupBy::Labels(Vec::new()), time: Bins::Whole };
+        if !self.capabilities.groups_stacks && !is_one {
+            return Err(Error::new(ErrorKind::Unsupported, "several groups of stacks in one request"));
+        }
+        let mut sum = StackSum::new(select, grouping, self.capabilities.grain)?;
+        let mut groups = Vec::new();
+        for digest in self.digests() {
+            groups.extend(sum.add(&digest)?);
+        }
+        groups.extend(sum.complete());
+        Ok(groups)
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
+        let query = MetaQuery { profile_type: None, selector: flamesql_selector::Selector::all(), range };
+        let types: BTreeSet<ProfileType> =
+            self.label_sets(&query).await?.into_iter().map(|set| set.profile_type).collect();
+        Ok(types.into_iter().collect())
+    }
+
+    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
+        let matcher = Matcher::new(&query.selector)?;
+        let sets: BTreeSet<LabelSet> = self
+            .digests()
+            .iter()
+            .flat_map(|digest| group::label_sets(digest, query, &matcher, self.capabilities.grain))
+            .collect();
+        Ok(sets.into_iter().collect())
+    }
+
+    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error> {
+        let mut sum = SeriesSum::new(select, grouping, self.capabilities.grain)?;
+        for digest in self.digests() {
+            sum.add(&digest)?;
+        }
+        Ok(sum.finish())
+    }
+
+    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {
+        let memory = self.clone();
+        stream::once(async move { memory.groups(&select, &grouping) })
+            .flat_map(|groups| match groups {
+                Ok(groups) => stream::iter(groups.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            })
+            .boxed()
+    }
+
+    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+        let matcher = Matcher::new(&select.selector)?;
+        let grain: Step = self.capabilities.grain;
+        let mut rows = Vec::new();
+        for digest in self.digests() {
+            rows.extend(group::profiles(&digest, select, &matcher, grain)?);
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,118 @@
+//! What a backend is asked, and what it answers: plain data.
+
+use flamesql_profile::{Labels, ProfileType, Series, StackTree, Step, TimeRange, Timestamp};
+use flamesql_selector::Selector;
+
+/// Which profiles: of one type, chosen by their labels and times.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Select {
+    /// What is measured.
+    pub profile_type: ProfileType,
+    /// Which label sets.
+    pub selector: Selector,
+    /// When: a profile counts whole at its time, floored to the source's grain.
+    pub range: TimeRange,
+}
+
+/// What is kept apart in an answer; all else is added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Grouping {
+    /// Which labels.
+    pub labels: GroupBy,
+    /// Which times.
+    pub time: Bins,
+}
+
+/// The labels by which an answer is grouped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GroupBy {
+    /// By these; a label set that lacks one is in the group without it. Empty: all in one.
+    Labels(Vec<String>),
+    /// By whole label sets.
+    All,
+}
+
+impl Default for GroupBy {
+    fn default() -> Self {
+        Self::Labels(Vec::new())
+    }
+}
+
+/// The times by which an answer is grouped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bins {
+    /// The whole range at once.
+    #[default]
+    Whole,
+    /// Bins of `step`, counted from `origin`, cut off at the range's ends. A bin without data is not in the answer.
+    Every {
+        /// The width.
+        step: Step,
+        /// Where one of the bins begins.
+        origin: Timestamp,
+    },
+}
+
+/// Values over time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesAnswer {
+    /// A series for each group of labels, sorted by labels; a point for each bin that has a profile, at the start of its
+    /// bin or of the range, whichever is later. Of [`Bins::Whole`] the point is at the first profile.
+    pub series: Vec<Series>,
+    /// Whether a negative value was added up, so that parts of a sum may have cancelled out.
+    pub has_negative: bool,
+}
+
+/// The stacks of one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackGroup {
+    /// The group's labels.
+    pub labels: Labels,
+    /// A time in the group's bin and in the range, as in [`SeriesAnswer::series`].
+    pub time: Timestamp,
+    /// All stacks, added up; complete unless something else was asked for.
+    pub tree: StackTree,
+    /// Whether a negative value was added up, so that parts of a sum may have cancelled out.
+    pub has_negative: bool,
+}
+
+/// Which series' names and labels are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MetaQuery {
+    /// Of this type only.
+    pub profile_type: Option<ProfileType>,
+    /// Of these label sets only.
+    pub selector: Selector,
+    /// Of profiles in this range; a server may list a little more.
+    pub range: TimeRange,
+}
+
+/// A series that exists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LabelSet {
+    /// What it measures.
+    pub profile_type: ProfileType,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// One profile of one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileRow {
+    /// What tells it from the others of this source.
+    pub id: String,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// What it measures.
+    pub profile_type: ProfileType,
+    /// Its labels.
+    pub labels: Labels,
+    /// The sum of its samples.
+    pub value: i64,
+    /// For how long it was taken, in nanoseconds; `None` if unknown.
+    pub duration_nanos: Option<i64>,
+    /// The file it was read from.
+    pub source_file: Option<String>,
+}

@@ -1,0 +1,16 @@
+//! All integration tests but one (`memory_bound.rs` measures its process), so that there is one program to link.
+
+// What all backends have to do, asked of ours.
+mod backends;
+// Files that are not what they seem, and folders with traps.
+mod bad_input;
+// The example program.
+mod example;
+// What `Files` makes of paths, names, sample labels and times.
+mod files;
+// Backends that lie: each check has to be able to fail.
+mod liars;
+// The invented shop, added up by another path.
+mod shop;
+
+mod support;
