@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use flamesql_profile::{
     Labels, NodeId, ProfileType, StackTree, Timestamp,
-    pprof::{Profile, TextId},
+    pprof::{Profile, SampleLabel, TextId},
 };
 
 use crate::{Error, ErrorKind};
@@ -24,6 +24,10 @@ pub(crate) struct Digest {
     pub(crate) source_file: Option<Arc<str>>,
     pub(crate) types: Vec<ProfileType>,
     /// The index of the type to show first.
+    #[cfg_attr(
+        not(feature = "files"),
+        expect(dead_code, reason = "only a file says what to show first")
+    )]
     pub(crate) default_type: usize,
     /// The label sets into which the samples fall.
     pub(crate) series: Vec<Labels>,
@@ -53,13 +57,14 @@ impl Digest {
         let mut builder = profile.builder();
         let nodes = profile.insert_stacks(&mut builder).map_err(Error::sum)?;
         let mut series = SeriesIndex::new(profile, labels);
-        let of_sample: Vec<u32> = (0..profile.n_samples()).map(|sample| series.of(sample)).collect();
+        let of_sample: Vec<u32> =
+            (0..profile.n_samples()).map(|sample| series.of(sample)).collect();
         let n_series = series.sets.len();
 
         // Samples in the order of series and stack, by two counting sorts; then equal ones are added up.
         let by_node = counting_order(nodes.iter().map(|n| n.index()), builder.len(), None);
         let order = counting_order(of_sample.iter().map(|s| *s as usize), n_series, Some(&by_node));
-        // A type that is there twice is one type: equal keys are added up.
+        // Types with one id (a `:` in a name becomes `_`) are one type: equal keys are added up.
         let default_type = profile.default_sample_index().unwrap_or(0);
         let mut kinds: Vec<ProfileType> = Vec::with_capacity(types.len());
         let columns: Vec<usize> = types
@@ -172,7 +177,11 @@ impl Digest {
     }
 
     /// Stacks and values of one type in one series.
-    pub(crate) fn rows(&self, kind: usize, series: usize) -> impl Iterator<Item = (NodeId, i64)> + '_ {
+    pub(crate) fn rows(
+        &self,
+        kind: usize,
+        series: usize,
+    ) -> impl Iterator<Item = (NodeId, i64)> + '_ {
         let start = if series == 0 { 0 } else { self.row_ends[series - 1] };
         let range = start..self.row_ends[series];
         self.nodes[range.clone()].iter().copied().zip(self.values[kind][range].iter().copied())
@@ -190,9 +199,13 @@ impl Digest {
     }
 
     /// About how much memory this takes.
+    #[cfg(feature = "files")]
     pub(crate) fn bytes(&self) -> usize {
         let names: usize = self.stacks.names().iter().map(|name| name.len() + 80).sum();
-        self.stacks.len() * 16 + names + self.nodes.len() * (4 + 8 * self.types.len()) + self.series.len() * 200
+        self.stacks.len() * 16
+            + names
+            + self.nodes.len() * (4 + 8 * self.types.len())
+            + self.series.len() * 200
     }
 }
 
@@ -203,6 +216,8 @@ struct SeriesIndex<'a> {
     /// Which label names split a profile.
     splits: HashMap<TextId, bool>,
     by_labels: HashMap<Vec<(TextId, TextId)>, u32>,
+    /// The series of samples that have one label and no more, which spares most profiles the longer way.
+    by_label: HashMap<(TextId, TextId), u32>,
     by_set: HashMap<Labels, u32>,
     sets: Vec<Labels>,
     scratch: Vec<(TextId, TextId)>,
@@ -215,6 +230,7 @@ impl<'a> SeriesIndex<'a> {
             outer,
             splits: HashMap::new(),
             by_labels: HashMap::new(),
+            by_label: HashMap::new(),
             by_set: HashMap::new(),
             sets: Vec::new(),
             scratch: Vec::new(),
@@ -222,8 +238,19 @@ impl<'a> SeriesIndex<'a> {
     }
 
     fn of(&mut self, sample: usize) -> u32 {
+        let labels = self.profile.sample_labels(sample);
+        let [label] = labels else { return self.of_labels(labels) };
+        if let Some(series) = self.by_label.get(&(label.key, label.text)) {
+            return *series;
+        }
+        let series = self.of_labels(labels);
+        self.by_label.insert((label.key, label.text), series);
+        series
+    }
+
+    fn of_labels(&mut self, labels: &[SampleLabel]) -> u32 {
         self.scratch.clear();
-        for label in self.profile.sample_labels(sample) {
+        for label in labels {
             let splits = self.splits.entry(label.key).or_insert_with(|| {
                 let name = self.profile.text(label.key);
                 !name.is_empty() && !SAMPLE_IDS.contains(&name)
@@ -237,7 +264,8 @@ impl<'a> SeriesIndex<'a> {
             return *series;
         }
         let text = |id: TextId| self.profile.text(id);
-        let own: Labels = self.scratch.iter().map(|(name, value)| (text(*name), text(*value))).collect();
+        let own: Labels =
+            self.scratch.iter().map(|(name, value)| (text(*name), text(*value))).collect();
         let labels = self.outer.overlaid_by(&own).public();
         // The same labels in another order, or twice, are the same series.
         let series = *self.by_set.entry(labels).or_insert_with_key(|labels| {
@@ -281,5 +309,8 @@ pub(crate) fn add(a: i64, b: i64) -> Result<i64, Error> {
 }
 
 pub(crate) fn overflow() -> Error {
-    Error::new(ErrorKind::Overflow, "add up values: the sum does not fit in a signed 64-bit integer")
+    Error::new(
+        ErrorKind::Overflow,
+        "add up values: the sum does not fit in a signed 64-bit integer",
+    )
 }

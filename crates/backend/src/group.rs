@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use flamesql_profile::{
-    Labels, NodeId, Point, ProfileType, Series, StackTree, StackTreeBuilder, Step,
-    SubsetScratch, Timestamp,
+    Labels, NodeId, Point, ProfileType, Series, StackTree, StackTreeBuilder, Step, SubsetScratch,
+    Timestamp,
 };
 use flamesql_selector::{Filter, Selector};
 
 use crate::{
     Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select,
     SeriesAnswer, StackGroup,
-    digest::{Digest, add},
+    digest::{Digest, add, overflow},
 };
 
 /// A selector ready to be matched against the series of digests.
@@ -71,8 +71,9 @@ fn chosen<'a>(
         return None;
     }
     let profile_type = &digest.types[kind];
-    let series = (0..digest.series.len())
-        .filter(move |s| matcher.matches(&digest.series[*s], profile_type) && digest.has_data(kind, *s));
+    let series = (0..digest.series.len()).filter(move |s| {
+        matcher.matches(&digest.series[*s], profile_type) && digest.has_data(kind, *s)
+    });
     Some((kind, series))
 }
 
@@ -82,13 +83,17 @@ pub(crate) struct SeriesSum<'a> {
     grouping: &'a Grouping,
     matcher: Matcher,
     grain: Step,
-    // By labels and bin; the value and the first time.
-    sums: BTreeMap<Labels, BTreeMap<Timestamp, (i64, Timestamp)>>,
+    // By labels and bin; the value and the first time. Parts of a sum may leave 64 bits and come back.
+    sums: BTreeMap<Labels, BTreeMap<Timestamp, (i128, Timestamp)>>,
     has_negative: bool,
 }
 
 impl<'a> SeriesSum<'a> {
-    pub(crate) fn new(select: &'a Select, grouping: &'a Grouping, grain: Step) -> Result<Self, Error> {
+    pub(crate) fn new(
+        select: &'a Select,
+        grouping: &'a Grouping,
+        grain: Step,
+    ) -> Result<Self, Error> {
         let matcher = Matcher::new(&select.selector)?;
         Ok(Self { select, grouping, matcher, grain, sums: BTreeMap::new(), has_negative: false })
     }
@@ -104,22 +109,24 @@ impl<'a> SeriesSum<'a> {
             let bin = bin(time, self.select, self.grouping.time);
             let points = self.sums.entry(labels).or_default();
             let (value, first) = points.entry(bin).or_insert((0, time));
-            *value = add(*value, digest.total(kind, series)?)?;
+            *value += i128::from(digest.total(kind, series)?);
             *first = time.min(*first);
         }
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> SeriesAnswer {
+    pub(crate) fn finish(self) -> Result<SeriesAnswer, Error> {
         let is_whole = self.grouping.time == Bins::Whole;
-        let series = self.sums.into_iter().map(|(labels, points)| {
-            let points = points
-                .into_iter()
-                .map(|(bin, (value, first))| Point { time: if is_whole { first } else { bin }, value })
-                .collect();
-            Series { labels, points }
-        });
-        SeriesAnswer { series: series.collect(), has_negative: self.has_negative }
+        let mut series = Vec::with_capacity(self.sums.len());
+        for (labels, sums) in self.sums {
+            let mut points = Vec::with_capacity(sums.len());
+            for (bin, (value, first)) in sums {
+                let value = i64::try_from(value).map_err(|_| overflow())?;
+                points.push(Point { time: if is_whole { first } else { bin }, value });
+            }
+            series.push(Series { labels, points });
+        }
+        Ok(SeriesAnswer { series, has_negative: self.has_negative })
     }
 }
 
@@ -149,10 +156,23 @@ enum Tree {
 }
 
 impl<'a> StackSum<'a> {
-    pub(crate) fn new(select: &'a Select, grouping: &'a Grouping, grain: Step) -> Result<Self, Error> {
+    pub(crate) fn new(
+        select: &'a Select,
+        grouping: &'a Grouping,
+        grain: Step,
+    ) -> Result<Self, Error> {
         let matcher = Matcher::new(&select.selector)?;
         let (bin, groups) = (None, BTreeMap::new());
-        Ok(Self { select, grouping, matcher, grain, bin, groups, subset: SubsetScratch::default(), sums: Vec::new() })
+        Ok(Self {
+            select,
+            grouping,
+            matcher,
+            grain,
+            bin,
+            groups,
+            subset: SubsetScratch::default(),
+            sums: Vec::new(),
+        })
     }
 
     /// Adds a digest and returns the groups that are complete because a new bin begins.
@@ -178,7 +198,8 @@ impl<'a> StackSum<'a> {
             let has_negative = digest.has_negative[kind];
             match self.groups.get_mut(&labels) {
                 None => {
-                    self.groups.insert(labels, Group { first: time, has_negative, tree: Tree::One(tree) });
+                    self.groups
+                        .insert(labels, Group { first: time, has_negative, tree: Tree::One(tree) });
                 }
                 Some(group) => {
                     group.first = group.first.min(time);
@@ -191,7 +212,12 @@ impl<'a> StackSum<'a> {
     }
 
     /// The rows of several series, each stack once.
-    fn rows(&mut self, digest: &Digest, kind: usize, series: &[usize]) -> Result<Vec<(NodeId, i64)>, Error> {
+    fn rows(
+        &mut self,
+        digest: &Digest,
+        kind: usize,
+        series: &[usize],
+    ) -> Result<Vec<(NodeId, i64)>, Error> {
         if let [one] = series {
             return Ok(digest.rows(kind, *one).collect());
         }
@@ -203,7 +229,12 @@ impl<'a> StackSum<'a> {
                 *slot = add(*slot, value)?;
             }
         }
-        Ok(digest.stacks.nodes().map(|n| (n, self.sums[n.index()])).filter(|(_, v)| *v != 0).collect())
+        Ok(digest
+            .stacks
+            .nodes()
+            .map(|n| (n, self.sums[n.index()]))
+            .filter(|(_, v)| *v != 0)
+            .collect())
     }
 
     /// All groups that are left.
@@ -268,7 +299,9 @@ pub(crate) fn profiles(
     matcher: &Matcher,
     grain: Step,
 ) -> Result<Vec<ProfileRow>, Error> {
-    let Some((kind, series)) = chosen(digest, select, matcher, grain) else { return Ok(Vec::new()) };
+    let Some((kind, series)) = chosen(digest, select, matcher, grain) else {
+        return Ok(Vec::new());
+    };
     let row = |series: usize| {
         Ok(ProfileRow {
             id: digest.id.clone(),

@@ -7,8 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use flamesql_profile::{
-    Labels, ProfileType, StackTree, Step, TimeRange, Timestamp,
-    pprof::Profile,
+    Labels, ProfileType, StackTree, Step, TimeRange, Timestamp, pprof::Profile,
 };
 use futures::{StreamExt, stream};
 
@@ -72,11 +71,25 @@ impl Memory {
     /// # Errors
     ///
     /// If its values do not add up in an `i64`.
-    pub fn insert_pprof(&self, name: &str, labels: &Labels, time: Timestamp, profile: &Profile) -> Result<(), Error> {
+    pub fn insert_pprof(
+        &self,
+        name: &str,
+        labels: &Labels,
+        time: Timestamp,
+        profile: &Profile,
+    ) -> Result<(), Error> {
         let period = profile.period_type;
         let types = profile
             .sample_type_names()
-            .map(|(kind, unit)| ProfileType::from_parts(name, kind, unit, profile.text(period.kind), profile.text(period.unit)))
+            .map(|(kind, unit)| {
+                ProfileType::from_parts(
+                    name,
+                    kind,
+                    unit,
+                    profile.text(period.kind),
+                    profile.text(period.unit),
+                )
+            })
             .collect();
         self.push(Digest::from_pprof(profile, types, labels, time)?)
     }
@@ -108,9 +121,13 @@ impl Memory {
     }
 
     fn groups(&self, select: &Select, grouping: &Grouping) -> Result<Vec<StackGroup>, Error> {
-        let is_one = *grouping == Grouping { labels: GroupBy::Labels(Vec::new()), time: Bins::Whole };
+        let is_one =
+            *grouping == Grouping { labels: GroupBy::Labels(Vec::new()), time: Bins::Whole };
         if !self.capabilities.groups_stacks && !is_one {
-            return Err(Error::new(ErrorKind::Unsupported, "several groups of stacks in one request"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "several groups of stacks in one request",
+            ));
         }
         let mut sum = StackSum::new(select, grouping, self.capabilities.grain)?;
         let mut groups = Vec::new();
@@ -129,7 +146,8 @@ impl Backend for Memory {
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
-        let query = MetaQuery { profile_type: None, selector: flamesql_selector::Selector::all(), range };
+        let query =
+            MetaQuery { profile_type: None, selector: flamesql_selector::Selector::all(), range };
         let types: BTreeSet<ProfileType> =
             self.label_sets(&query).await?.into_iter().map(|set| set.profile_type).collect();
         Ok(types.into_iter().collect())
@@ -150,7 +168,7 @@ impl Backend for Memory {
         for digest in self.digests() {
             sum.add(&digest)?;
         }
-        Ok(sum.finish())
+        sum.finish()
     }
 
     fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {

@@ -145,17 +145,17 @@ async fn the_same_profile_twice_adds_up() -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn a_sample_type_that_is_there_twice_adds_up() -> Result<(), Error> {
-    let types = [("cpu", "nanoseconds"), ("samples", "count"), ("cpu", "nanoseconds")];
-    let bytes =
-        support::pprof(&types, 5, &[(&["main"], &[1, 2, 4], &[]), (&["f"], &[8, 0, 0], &[])]);
+async fn sample_types_that_end_up_with_one_id_add_up() -> Result<(), Error> {
+    // A `:` cannot be in an id and becomes `_`.
+    let types = [("a:b", "count"), ("samples", "count"), ("a_b", "count")];
+    let samples: [support::Sample<'_>; 2] = [(&["f"], &[1, 2, 4], &[]), (&["g"], &[8, 0, 0], &[])];
     let root = tempfile::tempdir().unwrap();
-    support::write(root.path(), "1.pb.gz", &bytes);
+    support::write(root.path(), "x.pb.gz", &support::pprof(&types, 5, &samples));
     let files = Files::open(root.path())?;
-    assert_eq!(total(&files, CPU).await?, 13);
-    assert_eq!(total(&files, "process_cpu:samples:count::").await?, 2);
+    assert_eq!(total(&files, "x:a_b:count::").await?, 13);
+    assert_eq!(total(&files, "x:samples:count::").await?, 2);
     let default = files.default_profile_type().await?.unwrap();
-    assert_eq!(default.as_str(), CPU);
+    assert_eq!(default.as_str(), "x:a_b:count::");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
 //! All integration tests but one (`memory_bound.rs` measures its process), so that there is one program to link.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 // What all backends have to do, asked of ours.
 mod backends;

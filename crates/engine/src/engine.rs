@@ -18,6 +18,7 @@ use crate::{
     flamegraph::Flamegraph,
     law::LawOfGranularity,
     options::Options,
+    sum::CheckedSum,
 };
 
 const CATALOG: &str = "flamesql";
@@ -89,6 +90,7 @@ impl Engine {
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::clone(&self.catalog) as Arc<dyn CatalogProvider>);
         context.register_udaf(AggregateUDF::from(Flamegraph::new()));
+        context.register_udaf(AggregateUDF::from(CheckedSum::default()));
         Session { context }
     }
 }

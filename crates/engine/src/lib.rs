@@ -44,6 +44,7 @@ pub mod output;
 mod rows;
 mod scan;
 mod schema;
+mod sum;
 mod table;
 
 pub use self::{
@@ -55,3 +56,7 @@ pub use self::{
     schema::TableKind,
 };
 pub use datafusion;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeRuns;

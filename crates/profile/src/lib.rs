@@ -51,3 +51,7 @@ pub use self::{
     tree::{NodeId, StackTree, StackTreeBuilder, SubsetScratch, Visit},
     unit::{Unit, format_value},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeRuns;

@@ -342,6 +342,16 @@ impl StackTreeBuilder {
         }
     }
 
+    /// Makes room for so many more stacks, so that none has to be moved while they come.
+    pub fn reserve(&mut self, n_stacks: usize) {
+        let n_stacks = n_stacks.min(self.max_nodes);
+        self.parents.reserve(n_stacks);
+        self.functions.reserve(n_stacks);
+        self.values.reserve(n_stacks);
+        self.hashes.reserve(n_stacks);
+        self.by_hash.reserve(n_stacks);
+    }
+
     /// The id of a function's name.
     pub fn intern(&mut self, name: &str) -> NameId {
         self.names.intern(name)

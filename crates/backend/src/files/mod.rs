@@ -27,8 +27,8 @@ use futures::{StreamExt, stream};
 use tokio::{sync::mpsc, task};
 
 use crate::{
-    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice,
-    ProfileRow, Select, SeriesAnswer, StackGroup, StackStream,
+    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow,
+    Select, SeriesAnswer, StackGroup, StackStream,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
@@ -119,10 +119,21 @@ impl Files {
         let (found, walk_notices) = walk::walk(&root)?;
         let entries = found
             .into_iter()
-            .map(|(path, name)| Entry { path, name, summary: OnceLock::new(), digest: Mutex::new(None) })
+            .map(|(path, name)| Entry {
+                path,
+                name,
+                summary: OnceLock::new(),
+                digest: Mutex::new(None),
+            })
             .collect();
         Ok(Self {
-            inner: Arc::new(Inner { options, root, entries, cached: Mutex::default(), walk_notices }),
+            inner: Arc::new(Inner {
+                options,
+                root,
+                entries,
+                cached: Mutex::default(),
+                walk_notices,
+            }),
         })
     }
 
@@ -137,18 +148,27 @@ impl Files {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        task::spawn_blocking(move || work(&inner))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, "read files: the thread died").with_source(error))?
+        task::spawn_blocking(move || work(&inner)).await.map_err(|error| {
+            Error::new(ErrorKind::Internal, "read files: the thread died").with_source(error)
+        })?
     }
 }
 
 /// What a file holds, and how many of its texts had to be repaired. `modified` stands in for a missing time.
-pub(crate) fn digest(name: &str, bytes: &[u8], modified: Timestamp) -> Result<(Digest, usize), Error> {
+pub(crate) fn digest(
+    name: &str,
+    bytes: &[u8],
+    modified: Timestamp,
+) -> Result<(Digest, usize), Error> {
     digest_at("", name, bytes, modified)
 }
 
-fn digest_at(prefix: &str, name: &str, bytes: &[u8], modified: Timestamp) -> Result<(Digest, usize), Error> {
+fn digest_at(
+    prefix: &str,
+    name: &str,
+    bytes: &[u8],
+    modified: Timestamp,
+) -> Result<(Digest, usize), Error> {
     let unreadable = |error: flamesql_profile::Error| {
         Error::new(ErrorKind::Unreadable, format!("read {name}: {error}")).with_source(error)
     };
@@ -157,12 +177,18 @@ fn digest_at(prefix: &str, name: &str, bytes: &[u8], modified: Timestamp) -> Res
         let folded = folded::decode(bytes).map_err(unreadable)?;
         let profile_name = given_name.unwrap_or_else(|| name::stem(name));
         let profile_type = ProfileType::from_parts(&profile_name, "samples", "count", "", "");
-        (Digest::from_tree(folded.tree(), profile_type, &labels, modified, 0), folded.replaced_texts())
+        (
+            Digest::from_tree(folded.tree(), profile_type, &labels, modified, 0),
+            folded.replaced_texts(),
+        )
     } else {
         let profile = pprof::decode(bytes).map_err(unreadable)?;
         let types = profile_types(&profile, given_name, name);
         if types.is_empty() {
-            return Err(Error::new(ErrorKind::Unreadable, format!("read {name}: it has no sample type, so it measures nothing")));
+            return Err(Error::new(
+                ErrorKind::Unreadable,
+                format!("read {name}: it has no sample type, so it measures nothing"),
+            ));
         }
         let time = match profile.time_nanos {
             0 => modified,
@@ -182,7 +208,13 @@ fn profile_types(profile: &Profile, given_name: Option<String>, file: &str) -> V
     kinds
         .into_iter()
         .map(|(kind, unit)| {
-            ProfileType::from_parts(&name, kind, unit, profile.text(period.kind), profile.text(period.unit))
+            ProfileType::from_parts(
+                &name,
+                kind,
+                unit,
+                profile.text(period.kind),
+                profile.text(period.unit),
+            )
         })
         .collect()
 }
@@ -197,17 +229,22 @@ fn always() -> Result<(), Error> {
 impl Inner {
     fn read(&self, entry: &Entry) -> Result<(Digest, Summary), Error> {
         let unreadable = |error: std::io::Error| {
-            Error::new(ErrorKind::Unreadable, format!("read {}: {error}", entry.name)).with_source(error)
+            Error::new(ErrorKind::Unreadable, format!("read {}: {error}", entry.name))
+                .with_source(error)
         };
         let stamp = || -> std::io::Result<(u64, Timestamp)> {
             let metadata = fs::metadata(&entry.path)?;
-            let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let since =
+                metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             let nanos = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
             Ok((metadata.len(), Timestamp::from_nanos(nanos)))
         };
         let before = stamp().map_err(unreadable)?;
         if before.0 > MAX_FILE_BYTES {
-            let detail = format!("read {}: it has {} bytes, and the limit is {MAX_FILE_BYTES}", entry.name, before.0);
+            let detail = format!(
+                "read {}: it has {} bytes, and the limit is {MAX_FILE_BYTES}",
+                entry.name, before.0
+            );
             return Err(Error::new(ErrorKind::Unreadable, detail));
         }
         let bytes = fs::read(&entry.path).map_err(unreadable)?;
@@ -220,7 +257,10 @@ impl Inner {
         for (kind, profile_type) in digest.types.iter().enumerate() {
             for (idx, labels) in digest.series.iter().enumerate() {
                 if digest.has_data(kind, idx) {
-                    series.push(LabelSet { profile_type: profile_type.clone(), labels: labels.clone() });
+                    series.push(LabelSet {
+                        profile_type: profile_type.clone(),
+                        labels: labels.clone(),
+                    });
                 }
             }
         }
@@ -320,7 +360,9 @@ impl Inner {
                 chunk.iter().map(|_| OnceLock::new()).collect();
             let next = AtomicUsize::new(0);
             let work = || {
-                while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < chunk.len()) {
+                while let Some(at) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < chunk.len())
+                {
                     let _ = read[at].set(self.digest(chunk[at]));
                 }
             };
@@ -341,10 +383,12 @@ impl Inner {
 
     /// What all files are about. Those that cannot be read are left out, or an error under strict.
     fn summaries(&self, go_on: GoOn<'_>) -> Result<Vec<(usize, &Summary)>, Error> {
-        let unread: Vec<usize> =
-            (0..self.entries.len()).filter(|idx| self.entries[*idx].summary.get().is_none()).collect();
+        let unread: Vec<usize> = (0..self.entries.len())
+            .filter(|idx| self.entries[*idx].summary.get().is_none())
+            .collect();
         self.visit(&unread, go_on, |_| Ok(()))?;
-        if let Some(notice) = self.walk_notices.iter().find(|n| n.is_missing && self.options.strict) {
+        if let Some(notice) = self.walk_notices.iter().find(|n| n.is_missing && self.options.strict)
+        {
             let what = format!("read {}: {}", notice.subject, notice.reason);
             return Err(Error::new(ErrorKind::Unreadable, what));
         }
@@ -364,7 +408,10 @@ impl Inner {
                 1 => Err((*first).clone()),
                 n => Err(Error::new(
                     ErrorKind::Unreadable,
-                    format!("read {}: none of its {n} files is a profile; the first: {first}", self.root.display()),
+                    format!(
+                        "read {}: none of its {n} files is a profile; the first: {first}",
+                        self.root.display()
+                    ),
                 )),
             },
             _ => Ok(summaries),
@@ -372,7 +419,12 @@ impl Inner {
     }
 
     /// The entries that a selection concerns, in the order of their times.
-    fn concerned(&self, select: &Select, matcher: &Matcher, go_on: GoOn<'_>) -> Result<Vec<usize>, Error> {
+    fn concerned(
+        &self,
+        select: &Select,
+        matcher: &Matcher,
+        go_on: GoOn<'_>,
+    ) -> Result<Vec<usize>, Error> {
         let mut entries: Vec<(Timestamp, usize)> = self
             .summaries(go_on)?
             .into_iter()
@@ -398,13 +450,18 @@ impl Inner {
     ) -> Result<(), Error> {
         let mut sum = StackSum::new(select, grouping, Step::NANOSECOND)?;
         let entries = self.concerned(select, &Matcher::new(&select.selector)?, go_on)?;
-        self.visit(&entries, go_on, |digest| sum.add(digest)?.into_iter().try_for_each(&mut *send))?;
+        self.visit(&entries, go_on, |digest| {
+            sum.add(digest)?.into_iter().try_for_each(&mut *send)
+        })?;
         sum.complete().into_iter().try_for_each(send)
     }
 }
 
 fn changed(entry: &Entry) -> Error {
-    Error::new(ErrorKind::Changed, format!("read {}: the file changed meanwhile; open the source anew", entry.name))
+    Error::new(
+        ErrorKind::Changed,
+        format!("read {}: the file changed meanwhile; open the source anew", entry.name),
+    )
 }
 
 #[async_trait]
@@ -461,7 +518,7 @@ impl Backend for Files {
             let mut sum = SeriesSum::new(&select, &grouping, Step::NANOSECOND)?;
             let entries = inner.concerned(&select, &Matcher::new(&select.selector)?, &always)?;
             inner.visit(&entries, &always, |digest| sum.add(digest))?;
-            Ok(sum.finish())
+            sum.finish()
         })
         .await
     }
@@ -509,12 +566,17 @@ impl Backend for Files {
             let (reason, is_missing) = match entry.summary.get()? {
                 Err(error) => {
                     let text = error.to_string();
-                    let reason = text.strip_prefix(&format!("read {}: ", entry.name)).unwrap_or(&text);
+                    let reason =
+                        text.strip_prefix(&format!("read {}: ", entry.name)).unwrap_or(&text);
                     (reason.to_owned(), true)
                 }
-                Ok(summary) if summary.replaced_texts > 0 => {
-                    (format!("{} texts were not UTF-8; the bad bytes are shown as U+FFFD", summary.replaced_texts), false)
-                }
+                Ok(summary) if summary.replaced_texts > 0 => (
+                    format!(
+                        "{} texts were not UTF-8; the bad bytes are shown as U+FFFD",
+                        summary.replaced_texts
+                    ),
+                    false,
+                ),
                 Ok(_) => return None,
             };
             Some(Notice { subject: entry.name.clone(), reason, is_missing })

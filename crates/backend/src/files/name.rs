@@ -103,7 +103,9 @@ pub(super) fn stem(file: &str) -> String {
     let file = file.rsplit('/').next().unwrap_or(file);
     let file = file.strip_suffix(".gz").unwrap_or(file);
     let stem = match ending(file) {
-        "pb" | "pprof" | "prof" | "folded" | "collapsed" | "txt" => file.rsplit_once('.').map_or(file, |(s, _)| s),
+        "pb" | "pprof" | "prof" | "folded" | "collapsed" | "txt" => {
+            file.rsplit_once('.').map_or(file, |(s, _)| s)
+        }
         _ => file,
     };
     let stem = stem.trim_matches(|c: char| !c.is_alphabetic());
@@ -116,7 +118,8 @@ mod tests {
 
     #[test]
     fn labels_come_from_the_path() {
-        let (labels, name) = labels("data/region=eu", "service_name=a%2Fb/pod=%zz/__name__=wall/file=x/1.pb.gz");
+        let (labels, name) =
+            labels("data/region=eu", "service_name=a%2Fb/pod=%zz/__name__=wall/file=x/1.pb.gz");
         assert_eq!(labels.to_string(), r#"{file="x", pod="%zz", region="eu", service_name="a/b"}"#);
         assert_eq!(name.as_deref(), Some("wall"));
         let (labels, name) = super::labels("", "a/000-cpu.pb.gz");
@@ -129,7 +132,11 @@ mod tests {
             (vec![("samples", "count"), ("cpu", "nanoseconds")], "x.pb", "process_cpu"),
             (vec![("inuse_space", "bytes")], "x.pb", "memory"),
             (vec![("goroutine", "count")], "x.pb", "goroutine"),
-            (vec![("contentions", "count"), ("delay", "nanoseconds")], "d/001-block.pb.gz", "block"),
+            (
+                vec![("contentions", "count"), ("delay", "nanoseconds")],
+                "d/001-block.pb.gz",
+                "block",
+            ),
             (vec![("contentions", "count"), ("delay", "nanoseconds")], "mutex.pprof", "mutex"),
             (vec![("contentions", "count"), ("delay", "nanoseconds")], "7-waits.pprof", "waits"),
             (vec![("samples", "count")], "d/2026-11-22_worker-3.pb.gz", "worker"),

@@ -13,7 +13,8 @@ type Found = (Vec<(PathBuf, String)>, Vec<Notice>);
 
 /// The files to read: the root itself if it is a file, else what is below it and looks like a profile.
 pub(super) fn walk(root: &Path) -> Result<Found, Error> {
-    let fail = |kind, detail: String| Error::new(kind, format!("open {}: {detail}", root.display()));
+    let fail =
+        |kind, detail: String| Error::new(kind, format!("open {}: {detail}", root.display()));
     let metadata = fs::metadata(root).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => fail(ErrorKind::NotFound, "no such file or folder".to_owned()),
         _ => fail(ErrorKind::Unreadable, error.to_string()).with_source(error),
@@ -25,14 +26,19 @@ pub(super) fn walk(root: &Path) -> Result<Found, Error> {
     let (mut found, mut notices, mut n_others) = (Vec::new(), Vec::new(), 0_usize);
     let mut folders = vec![(root.to_path_buf(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
-        let listed = fs::read_dir(&folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let listed =
+            fs::read_dir(&folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let entries = match listed {
             Ok(entries) => entries,
             Err(error) if prefix.is_empty() => {
                 return Err(fail(ErrorKind::Unreadable, error.to_string()).with_source(error));
             }
             Err(error) => {
-                notices.push(Notice { subject: prefix, reason: error.to_string(), is_missing: true });
+                notices.push(Notice {
+                    subject: prefix,
+                    reason: error.to_string(),
+                    is_missing: true,
+                });
                 continue;
             }
         };
@@ -51,7 +57,11 @@ pub(super) fn walk(root: &Path) -> Result<Found, Error> {
                 Ok(metadata) if !metadata.is_file() => n_others += 1,
                 Ok(_) if name::is_profile(&name, &path) => found.push((path, name)),
                 Ok(_) => n_others += 1,
-                Err(error) => notices.push(Notice { subject: name, reason: error.to_string(), is_missing: true }),
+                Err(error) => notices.push(Notice {
+                    subject: name,
+                    reason: error.to_string(),
+                    is_missing: true,
+                }),
             }
         }
     }
@@ -62,7 +72,9 @@ pub(super) fn walk(root: &Path) -> Result<Found, Error> {
         };
         return Err(fail(
             ErrorKind::NotFound,
-            format!("no profiles in this folder (*.pb, *.pb.gz, *.pprof, *.prof, *.folded, *.collapsed{others})"),
+            format!(
+                "no profiles in this folder (*.pb, *.pb.gz, *.pprof, *.prof, *.folded, *.collapsed{others})"
+            ),
         ));
     }
     found.sort_unstable_by(|a, b| a.1.cmp(&b.1));

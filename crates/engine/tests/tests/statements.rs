@@ -197,3 +197,28 @@ async fn a_limit_stops_the_work() {
         assert_eq!(rows(&s, &sql).await.len(), n);
     }
 }
+
+#[tokio::test]
+async fn a_sum_that_does_not_fit_is_an_error() {
+    let max = i64::MAX;
+    let s = session(&[(CPU, &format!("main;a {max}")), (CPU, "main;b 1"), (CPU, "main;b -2")]);
+    // Formed by the source, by the engine over R's rows, and by the engine over what the source added up.
+    for sql in [
+        "SELECT sum(value) FROM series WHERE time < TIMESTAMP '1970-01-01T00:00:02'",
+        "SELECT sum(value) FROM series WHERE time < TIMESTAMP '1970-01-01T00:00:02' AND value > 0",
+        "SELECT sum(value) FROM samples WHERE value > 0",
+        "SELECT pod IS NULL, sum(value) FROM samples WHERE value > 0 GROUP BY 1",
+        "SELECT sum(s) FROM (SELECT time, sum(value) AS s FROM series WHERE value > 0 GROUP BY time)",
+        "SELECT sum(value) OVER (ORDER BY time) FROM series WHERE value > 0",
+    ] {
+        let e = error(&s, sql).await;
+        assert!(e.to_string().contains("does not fit"), "{sql}: {e}");
+    }
+    // Parts may leave the range if the end is in it.
+    for sql in ["SELECT sum(value) FROM series", "SELECT sum(value) FROM samples WHERE value <> 0"]
+    {
+        assert_eq!(rows(&s, sql).await, [(max - 1).to_string()], "{sql}");
+    }
+    assert_eq!(rows(&s, "SELECT sum(x) FROM (VALUES (1.5), (2)) AS t(x)").await, ["3.5"]);
+    assert_eq!(rows(&s, "SELECT sum(x) FROM (SELECT 1 AS x WHERE false)").await, ["NULL"]);
+}

@@ -41,7 +41,11 @@ impl Profile {
     /// calls could make it do.
     pub fn builder(&self) -> StackTreeBuilder {
         let n_entries = self.sample_locations.len().saturating_add(self.lines.len());
-        StackTreeBuilder::with_max_nodes(FREE_NODES.max(n_entries.saturating_mul(4)))
+        let mut builder =
+            StackTreeBuilder::with_max_nodes(FREE_NODES.max(n_entries.saturating_mul(4)));
+        // A sample is seldom more than one new stack; beyond a million, growing costs little by comparison.
+        builder.reserve(self.n_samples().min(FREE_NODES));
+        builder
     }
 
     /// Adds the stack of each sample to a builder, without values, and returns the samples' nodes in order.
