@@ -304,7 +304,11 @@ pub(crate) fn profiles(
     };
     let row = |series: usize| {
         Ok(ProfileRow {
-            id: digest.id.clone(),
+            // A profile that its samples' labels split is several.
+            id: match digest.series.len() {
+                1 => digest.id.clone(),
+                _ => format!("{}#{series}", digest.id),
+            },
             time: floored(digest, grain),
             profile_type: digest.types[kind].clone(),
             labels: digest.series[series].clone(),

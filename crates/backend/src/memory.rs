@@ -25,6 +25,7 @@ use crate::{
 pub struct Memory {
     digests: Arc<RwLock<Vec<Arc<Digest>>>>,
     capabilities: Capabilities,
+    default_type: Option<ProfileType>,
 }
 
 impl Default for Memory {
@@ -36,13 +37,24 @@ impl Default for Memory {
 impl Memory {
     /// A source without profiles.
     pub fn new() -> Self {
-        Self { digests: Arc::default(), capabilities: Capabilities::local("memory") }
+        Self {
+            digests: Arc::default(),
+            capabilities: Capabilities::local("memory"),
+            default_type: None,
+        }
     }
 
     /// The same profiles behind other capabilities, which this source then keeps to.
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
+        self
+    }
+
+    /// The same profiles, of which this type is taken where none is named.
+    #[must_use]
+    pub fn with_default_profile_type(mut self, profile_type: ProfileType) -> Self {
+        self.default_type = Some(profile_type);
         self
     }
 
@@ -151,6 +163,10 @@ impl Backend for Memory {
         let types: BTreeSet<ProfileType> =
             self.label_sets(&query).await?.into_iter().map(|set| set.profile_type).collect();
         Ok(types.into_iter().collect())
+    }
+
+    async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
+        Ok(self.default_type.clone())
     }
 
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {

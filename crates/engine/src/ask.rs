@@ -38,7 +38,7 @@ pub enum TypeChoice {
     Session,
     /// The source has no other.
     Only,
-    /// The file says that it is to be shown first.
+    /// The source says that it is to be shown first, as a file does.
     Default,
     /// The table needs none.
     NotNeeded,
@@ -50,7 +50,7 @@ impl fmt::Display for TypeChoice {
             Self::Named => "as named",
             Self::Session => "of the session",
             Self::Only => "the only one",
-            Self::Default => "the file's default",
+            Self::Default => "the source's default",
             Self::NotNeeded => "not needed",
         })
     }
@@ -102,7 +102,7 @@ async fn choose_type(
     if let [only] = types {
         return Ok((only.clone(), TypeChoice::Only));
     }
-    if let Some(default) = backend.default_profile_type().await? {
+    if let Some(default) = backend.default_profile_type().await?.filter(|t| types.contains(t)) {
         return Ok((default, TypeChoice::Default));
     }
     Err(no_type("no profile type is named", types))

@@ -25,7 +25,8 @@ impl StackTree {
         let occupied = self.occupied();
         let totals = self.totals()?;
         let children = Children::of(self, &occupied);
-        let mut rows: Vec<Option<FunctionTotals>> = vec![None; self.names().len()];
+        // Self and total. Negative values may bring a sum back into range, so only its end is judged.
+        let mut rows: Vec<Option<(i128, i128)>> = vec![None; self.names().len()];
         // How often each function is on the path from the root to where the walk is.
         let mut on_path = vec![0_u32; self.names().len()];
         enum Step {
@@ -42,27 +43,27 @@ impl StackTree {
                 }
             };
             let Some(name) = self.function(node) else { continue };
-            let overflow = || Error::overflow(format!("sum over {}", self.names().get(name)));
-            let row = rows[name.index()].get_or_insert(FunctionTotals {
-                name: Some(name),
-                self_value: 0,
-                total: 0,
-            });
-            row.self_value = row.self_value.checked_add(self.value(node)).ok_or_else(overflow)?;
+            let (own, total) = rows[name.index()].get_or_insert((0, 0));
+            *own += i128::from(self.value(node));
             if on_path[name.index()] == 0 {
-                row.total = row.total.checked_add(totals[node.index()]).ok_or_else(overflow)?;
+                *total += i128::from(totals[node.index()]);
             }
             on_path[name.index()] += 1;
             stack.push(Step::Leave(name));
             stack.extend(children.iter(node).map(Step::Enter));
         }
         let unnamed = self.value(NodeId::ROOT);
-        let root = (unnamed != 0).then_some(FunctionTotals {
-            name: None,
-            self_value: unnamed,
-            total: unnamed,
-        });
-        Ok(root.into_iter().chain(rows.into_iter().flatten()).collect())
+        let root = FunctionTotals { name: None, self_value: unnamed, total: unnamed };
+        let mut functions: Vec<FunctionTotals> =
+            (unnamed != 0).then_some(root).into_iter().collect();
+        for (name, row) in (0..).map(NameId).zip(rows) {
+            let Some((own, total)) = row else { continue };
+            let (Ok(self_value), Ok(total)) = (own.try_into(), total.try_into()) else {
+                return Err(Error::overflow(format!("sum over {}", self.names().get(name))));
+            };
+            functions.push(FunctionTotals { name: Some(name), self_value, total });
+        }
+        Ok(functions)
     }
 }
 

@@ -137,13 +137,28 @@ impl StackTree {
         let mut totals = self.values.clone();
         for idx in (1..totals.len()).rev() {
             let parent = self.parents[idx] as usize;
-            totals[parent] = totals[parent].checked_add(totals[idx]).ok_or_else(|| {
-                let function =
-                    if parent == 0 { "all stacks" } else { self.names.get(self.functions[parent]) };
-                Error::overflow(format!("total of {function}"))
-            })?;
+            match totals[parent].checked_add(totals[idx]) {
+                Some(sum) => totals[parent] = sum,
+                None => return self.wide_totals(),
+            }
         }
         Ok(totals)
+    }
+
+    /// As `totals`, where a part of a sum left the range: negative values may bring it back.
+    fn wide_totals(&self) -> Result<Vec<i64>, Error> {
+        let mut totals: Vec<i128> = self.values.iter().map(|value| i128::from(*value)).collect();
+        for idx in (1..totals.len()).rev() {
+            totals[self.parents[idx] as usize] += totals[idx];
+        }
+        let narrow = |(idx, total): (usize, i128)| {
+            total.try_into().map_err(|_| {
+                let function =
+                    if idx == 0 { "all stacks" } else { self.names.get(self.functions[idx]) };
+                Error::overflow(format!("total of {function}"))
+            })
+        };
+        totals.into_iter().enumerate().map(narrow).collect()
     }
 
     /// Walks the tree from the root down, siblings in the order of their names, and leaves out what is 0 all the way
@@ -303,6 +318,7 @@ pub struct StackTreeBuilder {
     hashes: Vec<PathHash>,
     by_hash: HashMap<PathHash, u32, TakeHash>,
     path: Vec<PathHash>,
+    points: (u64, u64),
     max_nodes: usize,
 }
 
@@ -338,6 +354,7 @@ impl StackTreeBuilder {
             hashes: vec![PathHash::ROOT],
             by_hash: HashMap::default(),
             path: Vec::new(),
+            points: PathHash::points(),
             max_nodes: max_nodes.min(u32::MAX as usize),
         }
     }
@@ -380,9 +397,9 @@ impl StackTreeBuilder {
     pub fn insert(&mut self, stack: &[NameId]) -> Result<NodeId, Error> {
         let mut path = std::mem::take(&mut self.path);
         path.clear();
-        let mut hash = PathHash::ROOT;
+        let (mut hash, points) = (PathHash::ROOT, self.points);
         path.extend(stack.iter().map(|name| {
-            hash = hash.push(*name);
+            hash = hash.push(*name, points);
             hash
         }));
         let (mut node, known) = self.deepest(&path);
@@ -451,7 +468,7 @@ impl StackTreeBuilder {
     ///
     /// If there are too many stacks.
     pub fn child(&mut self, node: NodeId, name: NameId) -> Result<NodeId, Error> {
-        let hash = self.hashes[node.index()].push(name);
+        let hash = self.hashes[node.index()].push(name, self.points);
         match self.by_hash.get(&hash) {
             Some(child) => Ok(NodeId(*child)),
             None => self.append(node.0, name, hash).map(NodeId),
@@ -500,11 +517,11 @@ impl StackTreeBuilder {
     }
 }
 
-/// A hash of a path: two polynomials modulo the prime 2^61 - 1 at points drawn anew in each process.
+/// A hash of a path: two polynomials modulo the prime 2^61 - 1, at points below 2^60 drawn anew in each process.
 ///
 /// Paths are told apart by this hash alone, so it has to be more than likely: two different paths of up to n functions
-/// have the same hash with a probability of at most (n / 2^61)^2, whoever chose them. For ten million stacks a hundred deep
-/// some pair of them collides once in about 10^15 profiles, which is below what memory errors do.
+/// have the same hash with a probability of at most (n / 2^60)^2, whoever chose them. For ten million stacks a hundred
+/// deep some pair of them collides once in about 10^18 profiles, which is far below what memory errors do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PathHash(u64, u64);
 
@@ -513,23 +530,29 @@ const PRIME: u64 = (1 << 61) - 1;
 impl PathHash {
     const ROOT: Self = Self(1, 1);
 
-    fn push(self, name: NameId) -> Self {
-        static POINTS: OnceLock<(u64, u64)> = OnceLock::new();
-        let points = POINTS.get_or_init(|| {
-            let draw = |n: u64| RandomState::new().hash_one(n) % (PRIME - 2) + 2;
-            (draw(0), draw(1))
-        });
+    #[inline]
+    fn push(self, name: NameId, points: (u64, u64)) -> Self {
         let term = u64::from(name.0) + 1;
         Self(step(self.0, points.0, term), step(self.1, points.1, term))
     }
+
+    /// Where the polynomials are taken.
+    fn points() -> (u64, u64) {
+        static POINTS: OnceLock<(u64, u64)> = OnceLock::new();
+        *POINTS.get_or_init(|| {
+            let draw = |n: u64| RandomState::new().hash_one(n) % ((1 << 60) - 2) + 2;
+            (draw(0), draw(1))
+        })
+    }
 }
 
-/// `(hash * point + term) mod (2^61 - 1)`.
+/// `hash * point + term`, brought near the modulus but not all the way: with a point below 2^60 the result stays below
+/// 2^63, and equal paths come to equal numbers by equal steps, which is all that is asked.
+#[inline]
 fn step(hash: u64, point: u64, term: u64) -> u64 {
     let wide = u128::from(hash) * u128::from(point) + u128::from(term);
     // 2^61 is 1 modulo the prime: the high bits are added to the low ones.
-    let folded = (wide as u64 & PRIME) + (wide >> 61) as u64;
-    if folded >= PRIME { folded - PRIME } else { folded }
+    (wide as u64 & PRIME) + (wide >> 61) as u64
 }
 
 impl std::hash::Hash for PathHash {
@@ -562,7 +585,7 @@ impl Hasher for Taken {
     }
 
     fn write_u64(&mut self, hash: u64) {
-        // The table takes its tag from the top seven bits, of which a number below 2^61 leaves three empty.
+        // The table takes its tag from the top seven bits, of which a number near 2^61 leaves some empty.
         self.0 = hash ^ (hash << 7);
     }
 }
@@ -650,7 +673,7 @@ mod tests {
         let tree = builder.finish();
         assert_eq!(
             tree.totals().unwrap_err().to_string(),
-            "total of f: the sum does not fit in a signed 64-bit integer"
+            "total of all stacks: the sum does not fit in a signed 64-bit integer"
         );
         assert!(tree.total().is_err());
     }

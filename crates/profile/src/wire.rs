@@ -39,20 +39,22 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Error> {
         let start = self.at;
-        // One and two bytes are nearly all that a profile has.
-        if let Some(&first) = self.bytes.get(start) {
-            if first < 0x80 {
+        // Up to three bytes are nearly all that a profile has.
+        match *self.bytes.get(start..).unwrap_or_default() {
+            [a, ..] if a < 0x80 => {
                 self.at += 1;
-                return Ok(u64::from(first));
+                Ok(u64::from(a))
             }
-            if let Some(&second) = self.bytes.get(start + 1) {
-                if second < 0x80 {
-                    self.at += 2;
-                    return Ok(u64::from(first & 0x7f) | u64::from(second) << 7);
-                }
+            [a, b, ..] if b < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
             }
+            [a, b, c, ..] if c < 0x80 => {
+                self.at += 3;
+                Ok(u64::from(a & 0x7f) | u64::from(b & 0x7f) << 7 | u64::from(c) << 14)
+            }
+            _ => self.long_varint(start),
         }
-        self.long_varint(start)
     }
 
     #[inline(never)]

@@ -59,11 +59,13 @@ impl Default for FilesOptions {
 /// truth plain or gzip as its bytes say, and `.txt` if each line is a stack and a number. A file that is named itself
 /// may be called anything.
 ///
-/// Labels are the `key=value` parts of the path, the text labels of samples (which split a profile into series, but for
+/// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples (which split a profile into series, but for
 /// `span_id`, `trace_id` and `profile_id`), and `file`, the path below the folder. A sample's label wins over the path's,
 /// and that over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
 /// types are known under (`process_cpu`, `memory`, `goroutine`, `mutex`, `block`), else the file's name without leading
 /// and trailing digits and punctuation. A profile without a time has that of its file's last change.
+///
+/// Its answers are worked out on threads of the tokio runtime that polls them, outside of which they panic.
 #[derive(Clone, Debug)]
 pub struct Files {
     inner: Arc<Inner>,
@@ -192,6 +194,13 @@ fn digest_at(
         }
         let time = match profile.time_nanos {
             0 => modified,
+            // No half-open range holds it, so no question could ever count it.
+            i64::MAX => {
+                return Err(Error::new(
+                    ErrorKind::Unreadable,
+                    format!("read {name}: its time is the last nanosecond that there is"),
+                ));
+            }
             nanos => Timestamp::from_nanos(nanos),
         };
         (Digest::from_pprof(&profile, types, &labels, time)?, profile.replaced_texts())
@@ -251,7 +260,9 @@ impl Inner {
         if stamp().map_err(unreadable)? != before {
             return Err(changed(entry));
         }
-        let prefix = self.root.to_string_lossy();
+        let is_root = entry.path == self.root;
+        let folder = if is_root { self.root.parent() } else { Some(self.root.as_path()) };
+        let prefix = folder.unwrap_or(Path::new("")).to_string_lossy();
         let (digest, replaced_texts) = digest_at(&prefix, &entry.name, &bytes, before.1)?;
         let mut series = Vec::new();
         for (kind, profile_type) in digest.types.iter().enumerate() {

@@ -36,7 +36,9 @@ pub(super) fn is_folded(name: &str, bytes: &[u8]) -> bool {
 
 /// The labels that a path gives, and the profile's name if it gives one. `prefix` is the way to the folder.
 pub(super) fn labels(prefix: &str, name: &str) -> (Labels, Option<String>) {
-    let parts = prefix.split(['/', '\\']).chain(name.split('/'));
+    // A file may be called `run=3.pb.gz` and mean nothing by it.
+    let folders = name.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let parts = prefix.split(['/', '\\']).chain(folders.split('/'));
     let pairs: Vec<(String, String)> = std::iter::once(("file".to_owned(), name.to_owned()))
         .chain(parts.filter_map(|part| {
             let (key, value) = part.split_once('=')?;

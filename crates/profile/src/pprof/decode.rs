@@ -3,7 +3,7 @@
 //! Fields may come in any order, so a first pass notes where each sample and each location lies and reads the rest; the
 //! texts and ids that samples speak of are all known when the second pass reads them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Function, Line, Location, Mapping, Profile, SampleLabel, TextId, ValueType, index};
 use crate::{
@@ -149,12 +149,13 @@ impl<'a> Parts<'a> {
             })?;
             Ok::<_, Error>(kind)
         };
+        let mut names = HashSet::new();
         for piece in &self.value_types {
             let kind = value_type(piece)?;
             let (name, unit) =
                 (profile.text(kind.kind).to_owned(), profile.text(kind.unit).to_owned());
             // Two columns of one name could not be told apart, and only one of them would ever be counted.
-            if profile.sample_type_names().any(|known| known == (name.as_str(), unit.as_str())) {
+            if !names.insert((name.clone(), unit.clone())) {
                 return Err(Error::malformed(
                     WHAT,
                     format!("two of its sample types are {name:?} in {unit:?}"),

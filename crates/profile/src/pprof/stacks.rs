@@ -54,7 +54,8 @@ impl Profile {
     ///
     /// If the builder refuses.
     pub fn insert_stacks(&self, builder: &mut StackTreeBuilder) -> Result<Vec<NodeId>, Error> {
-        // The names of each location, outermost first.
+        // The names of each location, outermost first; nearly all have one, which is then found without a detour.
+        let mut only: Vec<Option<NameId>> = Vec::with_capacity(self.locations.len());
         let mut ends = Vec::with_capacity(self.locations.len());
         let mut names: Vec<NameId> = Vec::with_capacity(self.lines.len());
         for (idx, location) in self.locations.iter().enumerate() {
@@ -65,6 +66,7 @@ impl Profile {
             if lines.is_empty() {
                 names.push(self.name(location, &Line::default(), builder));
             }
+            only.push((lines.len() < 2).then(|| names[names.len() - 1]));
             ends.push(super::index(names.len()));
         }
         let too_large = |what: &str, limit: usize| {
@@ -82,8 +84,11 @@ impl Profile {
             .map(|sample| {
                 stack.clear();
                 for location in self.sample_locations(sample).iter().rev() {
+                    if let Some(name) = only[*location as usize] {
+                        stack.push(name);
+                        continue;
+                    }
                     match &names[super::span(&ends, *location as usize)] {
-                        [name] => stack.push(*name),
                         several if stack.len() + several.len() > MAX_DEPTH => {
                             return too_large("one", MAX_DEPTH);
                         }
