@@ -121,11 +121,11 @@ impl From<DataFusionError> for Error {
             other => other.to_string(),
         };
         let mut ours = Self::new(kind, message.trim_end().to_owned());
-        if let DataFusionError::SchemaError(schema, _) = root {
-            if let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref() {
-                let names: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
-                ours = ours.with_hint(format!("columns here: {}", names.join(", ")));
-            }
+        if let DataFusionError::SchemaError(schema, _) = root
+            && let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref()
+        {
+            let names: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
+            ours = ours.with_hint(format!("columns here: {}", names.join(", ")));
         }
         ours
     }

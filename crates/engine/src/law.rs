@@ -85,10 +85,10 @@ impl TimeNeed {
 
     /// The same with bins that begin and end at instants of a source: if they cannot, the instants themselves.
     pub(crate) fn on_grain(mut self, grain: Step) -> Self {
-        if let Some((step, origin)) = self.bins {
-            if !step.is_multiple_of(grain) || origin.nanos() % grain.nanos() != 0 {
-                self.bins = Some((grain, Timestamp::from_nanos(0)));
-            }
+        if let Some((step, origin)) = self.bins
+            && (!step.is_multiple_of(grain) || origin.nanos() % grain.nanos() != 0)
+        {
+            self.bins = Some((grain, Timestamp::from_nanos(0)));
         }
         self
     }

@@ -67,7 +67,7 @@ impl MetaKind {
     fn schema(self, labels: &[String]) -> (SchemaRef, Vec<String>) {
         let text = |name| Field::new(name, DataType::Utf8, false);
         let labels_map = || Field::new("labels", schema::labels_type(), false);
-        let (before, after) = match self {
+        let (before, after): (Vec<Field>, Vec<Field>) = match self {
             Self::ProfileTypes => (
                 [
                     "profile_type",
@@ -97,7 +97,7 @@ impl MetaKind {
                 ],
             ),
         };
-        with_labels(before, after, labels)
+        with_labels(&before, &after, labels)
     }
 }
 

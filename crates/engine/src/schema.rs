@@ -66,16 +66,16 @@ impl TableKind {
             Field::new("profile_type", DataType::Utf8, false),
             Field::new("labels", labels_type(), false),
         ];
-        with_labels(fixed.into(), self.own(), labels)
+        with_labels(&fixed, &self.own(), labels)
     }
 }
 
 pub(crate) fn with_labels(
-    before: Vec<Field>,
-    after: Vec<Field>,
+    before: &[Field],
+    after: &[Field],
     labels: &[String],
 ) -> (SchemaRef, Vec<String>) {
-    let is_fixed = |name: &str| before.iter().chain(&after).any(|field| field.name() == name);
+    let is_fixed = |name: &str| before.iter().chain(after).any(|field| field.name() == name);
     let columns: Vec<String> = labels.iter().filter(|name| !is_fixed(name)).cloned().collect();
     let label_fields = columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
     let fields: Vec<Field> =

@@ -3,6 +3,7 @@
 //!     cargo run -p flamesql-profile --example merge_profiles -- OUT.pb.gz IN.pb.gz IN.pb.gz...
 //!
 //! The files must measure the same first thing; it is what the merged file holds.
+#![expect(clippy::print_stdout, reason = "a program prints")]
 
 use std::{env, error::Error, fs};
 

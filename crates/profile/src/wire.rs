@@ -84,15 +84,9 @@ impl<'a> Reader<'a> {
         }
         let start = self.offset();
         let tag = self.varint()?;
-        let number = match u32::try_from(tag >> 3) {
-            Ok(number @ 1..=0x1fff_ffff) => number,
-            _ => {
-                return Err(Error::malformed(
-                    self.what,
-                    format!("field number {} does not exist", tag >> 3),
-                )
-                .at(start));
-            }
+        let Ok(number @ 1..=0x1fff_ffff) = u32::try_from(tag >> 3) else {
+            let detail = format!("field number {} does not exist", tag >> 3);
+            return Err(Error::malformed(self.what, detail).at(start));
         };
         Ok(Some(match tag & 7 {
             0 => Field::Varint(number, self.varint()?),

@@ -95,9 +95,8 @@ fn written() -> Vec<(bool, String)> {
         format!(
             "SELECT profile_type, sum(value) FROM series WHERE profile_type IN ('{CPU}', '{HEAP}') GROUP BY 1"
         ),
-        format!(
-            "SELECT profile_type, sum(value) FROM series WHERE profile_type LIKE '%bytes' GROUP BY 1"
-        ),
+        "SELECT profile_type, sum(value) FROM series WHERE profile_type LIKE '%bytes' GROUP BY 1"
+            .to_owned(),
         format!(
             "SELECT date_bin(INTERVAL '1 minute', time) AS t, sum(value) FROM series WHERE {cpu} GROUP BY 1"
         ),

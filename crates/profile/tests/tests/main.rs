@@ -3,6 +3,8 @@
 //! `golden` holds self and total of recorded and written profiles against pprof's; `hostile` feeds files that are broken,
 //! each in one way; `example` runs what the README tells users to run.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod example;
 mod golden;
 mod hostile;
