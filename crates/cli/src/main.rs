@@ -1,1 +1,73 @@
-fn main(){}
+//! The program `flamesql`: what was typed becomes a question to a source, and its answer bytes on stdout.
+//!
+//! Data goes to stdout; what is worth knowing about it, notices and errors go to stderr.
+
+mod args;
+mod demo;
+mod failure;
+mod footer;
+mod names;
+mod profile;
+mod query;
+mod rows;
+mod series;
+mod sink;
+mod source;
+mod table;
+mod text;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+/// What `flamesql` alone answers.
+const WELCOME: &str = "\
+flamesql asks continuous profiles in SQL. These run as they stand, on the demo inside the program:
+
+    flamesql types
+    flamesql profile
+    flamesql query \"SELECT function, sum(self) AS self FROM functions GROUP BY 1 ORDER BY 2 DESC LIMIT 5\"
+
+To ask your own pprof files, name a file or a folder behind the command: flamesql types ./profiles
+All commands: flamesql --help
+";
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return failure::refuse(&error),
+    };
+    let Some(command) = args.command else {
+        let mut stdout = io::stdout().lock();
+        return match stdout.write_all(WELCOME.as_bytes()).and_then(|()| stdout.flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure::report(&error.into(), false),
+        };
+    };
+    let is_strict = command.is_strict();
+    match run(&command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, is_strict),
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Query(args) => query::run(args).await,
+            Command::Profile(args) => profile::run(args).await,
+            Command::Series(args) => series::run(args).await,
+            Command::Types(args) => names::types(args).await,
+            Command::Labels(args) => names::labels(args).await,
+        }
+    });
+    // A thread that still reads a file is not waited for.
+    runtime.shutdown_background();
+    done
+}

@@ -95,7 +95,16 @@ async fn choose_type(
             }
             [] => Err(no_type(&format!("there is no profile type {hint:?} here"), types)),
             several => {
-                Err(no_type(&format!("{} profile types are called {hint:?}", several.len()), types))
+                // What a source shows first is also what it means by a name.
+                let default = backend.default_profile_type().await?;
+                match default.filter(|default| several.contains(&default)) {
+                    Some(default) => Ok((default, TypeChoice::Session)),
+                    None => {
+                        let what = format!("{} profile types are called {hint:?}", several.len());
+                        let several: Vec<ProfileType> = several.iter().copied().cloned().collect();
+                        Err(no_type(&what, &several))
+                    }
+                }
             }
         };
     }

@@ -125,7 +125,13 @@ impl From<DataFusionError> for Error {
             && let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref()
         {
             let names: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
+            // The fields are told in the hint, and need not stand in the message as well.
+            if let Some((first, _)) = ours.message.split_once("\nValid fields are") {
+                ours.message = first.to_owned();
+            }
             ours = ours.with_hint(format!("columns here: {}", names.join(", ")));
+        } else if ours.message.starts_with("table '") && ours.message.ends_with("not found") {
+            ours = ours.with_hint("SHOW TABLES lists those that there are");
         }
         ours
     }

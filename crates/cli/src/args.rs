@@ -1,0 +1,397 @@
+//! What may be typed. Nothing here looks at files or asks a source.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use flamesql_engine::output;
+use flamesql_profile::{ProfileType, Step, TimeRange, Timestamp, parse_duration, parse_time};
+use flamesql_selector::{Filter, Selector};
+
+use crate::failure::Usage;
+
+/// What SOURCE and times may be, below the help of each command.
+const SOURCE_HELP: &str = "\
+SOURCE is a file or a folder of profiles (pprof: .pb .pprof .prof; folded stacks: .folded .collapsed
+.txt; each also with .gz). Without one: the environment variable FLAMESQL_SOURCE, else the demo that
+is inside the program and is also called 'demo'.
+Times are now, now-1h, 2026-11-10T09:00:00Z, a date, or a number since the epoch (s, ms, us or ns).
+--from is in the range, --to is not.";
+
+const MAIN_EXAMPLES: &str = "\
+Examples, which run as they stand on the demo inside the program:
+  flamesql types
+  flamesql profile --format table
+  flamesql query \"SELECT service_name, sum(value) AS cpu FROM series GROUP BY service_name\"
+
+Exit codes: 0 ok, 1 query or source error, 2 usage, 4 something skipped or missing under --strict,
+130 interrupted.";
+
+/// Ask continuous profiles in SQL.
+///
+/// pprof files, folded stacks and folders of both are tables: series, samples, functions and more. Data goes to stdout; all
+/// else, such as what was read and what was left out, to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "flamesql", version, after_help = MAIN_EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer a SQL statement
+    Query(Query),
+    /// Show the flame graph of a selection
+    Profile(Profile),
+    /// Show values over time
+    Series(Series),
+    /// List the profile types of a source
+    Types(Types),
+    /// List the labels of a source, or the values of one
+    Labels(Labels),
+}
+
+impl Command {
+    pub(crate) fn is_strict(&self) -> bool {
+        match self {
+            Self::Query(args) => args.output.strict,
+            Self::Profile(args) => args.output.strict,
+            Self::Series(args) => args.output.strict,
+            Self::Types(args) => args.output.strict,
+            Self::Labels(args) => args.output.strict,
+        }
+    }
+}
+
+/// Answer a SQL statement.
+///
+/// The tables of SOURCE need no prefix; its schema is called as the file or the folder, and the demo's is demo. Several
+/// statements are separated by `;`: the last one answers.
+#[derive(Debug, ClapArgs)]
+#[command(
+    override_usage = "flamesql query [OPTIONS] [SOURCE] <SQL>\n       flamesql query [OPTIONS] [SOURCE] --file <FILE>",
+    after_help = SOURCE_HELP,
+    after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql query \"SHOW TABLES\"
+  flamesql query ./profiles --type cpu \"SELECT function, sum(self) FROM functions GROUP BY 1\"
+  flamesql query ./profiles -f top.sql --from 2026-11-10 -o top.csv
+  flamesql query --source old=./monday --source new=./friday -f compare.sql
+  echo \"SELECT * FROM profile_types\" | flamesql query --format json")
+)]
+pub(crate) struct Query {
+    /// A file or a folder of profiles
+    #[arg(value_name = "SOURCE")]
+    pub(crate) first: Option<OsString>,
+    /// The statement; a single word is this and not SOURCE
+    #[arg(value_name = "SQL")]
+    pub(crate) second: Option<OsString>,
+    /// Read the statement from a file, `-` for stdin; without SQL and FILE it is read from stdin
+    #[arg(short, long, value_name = "FILE", conflicts_with = "second")]
+    pub(crate) file: Option<PathBuf>,
+    /// The profile type where the statement names none: its id, or a part of it that is unique at the source
+    #[arg(long = "type", value_name = "ID")]
+    pub(crate) profile_type: Option<String>,
+    /// Attach one more source as schema NAME; may be repeated
+    #[arg(long = "source", value_name = "NAME=SOURCE")]
+    pub(crate) sources: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) output: Output<RowFormat>,
+}
+
+/// Show the flame graph of a selection: all its profiles, added up.
+///
+/// The tree and the table are for people: values are scaled, and what is small is counted in a line of its own. The other
+/// formats are complete.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql profile cpu.pb.gz
+  flamesql profile ./profiles --type cpu --selector '{{version=\"1.5.0\"}}' --format table
+  flamesql profile ./profiles --type inuse_space --from 2026-11-10 -o heap.pb.gz"))]
+pub(crate) struct Profile {
+    /// A file or a folder of profiles
+    pub(crate) source: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Keep about so many nodes of the flame graph, the largest; what is cut is called `other`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_nodes: Option<u32>,
+    /// Count what is below this share of the total instead of showing it (tree and table) [default: 0.5]
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) min_percent: Option<f64>,
+    #[command(flatten)]
+    pub(crate) output: Output<ProfileFormat>,
+}
+
+/// Show values over time: one row for each bin of time and group of labels that has data.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql series ./profiles --type cpu --group-by pod,version --step 1m
+  flamesql series --selector '{{region=\"eu\"}}' --type alloc_space --format jsonl"))]
+pub(crate) struct Series {
+    /// A file or a folder of profiles
+    pub(crate) source: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Keep these labels apart
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    pub(crate) group_by: Vec<String>,
+    /// The width of a bin; bins are counted from the epoch
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub(crate) step: String,
+    #[command(flatten)]
+    pub(crate) output: Output<RowFormat>,
+}
+
+impl Series {
+    pub(crate) fn step(&self) -> anyhow::Result<Step> {
+        let nanos = parse_duration(&self.step)?;
+        let step = Step::from_nanos(nanos)
+            .ok_or_else(|| Usage::new(format!("--step {:?} is not above zero", self.step)))?;
+        Ok(step)
+    }
+}
+
+/// List the profile types of a source.
+///
+/// `short` is what `--type` takes for the id.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql types
+  flamesql types ./profiles --from 2026-11-10T09:01:00Z --format json"))]
+pub(crate) struct Types {
+    /// A file or a folder of profiles
+    pub(crate) source: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) output: Output<RowFormat>,
+}
+
+/// List the labels of a source with the number of their values; or the values of one, with the number of series that
+/// have it.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = SOURCE_HELP,
+    after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql labels
+  flamesql labels service_name
+  flamesql labels ./profiles pod --selector '{{region=\"eu\"}}'")
+)]
+pub(crate) struct Labels {
+    /// A file or a folder of profiles
+    #[arg(value_name = "SOURCE")]
+    pub(crate) first: Option<OsString>,
+    /// The label whose values are listed; a single word is this, unless there is a file or folder called so
+    #[arg(value_name = "NAME")]
+    pub(crate) second: Option<String>,
+    /// Only of this profile type: its id, or a part of it that is unique at the source
+    #[arg(long = "type", value_name = "ID")]
+    pub(crate) profile_type: Option<String>,
+    /// Only of series with these labels, such as '{service_name="checkout"}'
+    #[arg(long, value_name = "SELECTOR", default_value = "{}", hide_default_value = true)]
+    pub(crate) selector: String,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) output: Output<RowFormat>,
+}
+
+/// Which profiles are meant.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Select {
+    /// The profile type: its id, or a part of it that is unique at the source, such as cpu
+    #[arg(long = "type", value_name = "ID")]
+    pub(crate) profile_type: Option<String>,
+    /// Only series with these labels, such as '{service_name="checkout"}'
+    #[arg(long, value_name = "SELECTOR", default_value = "{}", hide_default_value = true)]
+    pub(crate) selector: String,
+    #[command(flatten)]
+    pub(crate) range: Range,
+}
+
+/// When.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Range {
+    /// Where the range of time begins [default: with the first profile]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Where it ends [default: after the last profile]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+}
+
+impl Range {
+    /// The range that is meant; `is_finite` says whether all of time may be asked for.
+    pub(crate) fn parse(&self, is_finite: bool) -> Result<TimeRange, flamesql_profile::Error> {
+        const HOUR: i64 = 3_600_000_000_000;
+        let now = now();
+        let side = |text: &Option<String>| text.as_deref().map(|t| parse_time(t, now)).transpose();
+        let (from, to) = (side(&self.from)?, side(&self.to)?);
+        let end = to.unwrap_or(if is_finite { Timestamp::MAX } else { now });
+        let start =
+            from.unwrap_or(if is_finite { Timestamp::MIN } else { end.saturating_add(-HOUR) });
+        TimeRange::new(start, end)
+    }
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 or after 2262 is as good as none.
+    let nanos = since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok());
+    Timestamp::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Where the answer goes, and in which form.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Output<F: ValueEnum + Clone + Send + Sync + 'static> {
+    /// The form of the answer [default: as FILE ends, else the first one]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<F>,
+    /// Write the answer to a file, which is there only once it is complete
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Fail if anything is skipped or missing
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Say nothing but errors on stderr
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+impl<F: Ending> Output<F> {
+    /// The format that was asked for, by name or by the ending of the file.
+    pub(crate) fn format(&self) -> F {
+        let by_name = self.format;
+        let by_ending = || {
+            let name = self.output.as_deref()?.file_name()?.to_str()?.to_ascii_lowercase();
+            F::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+        };
+        by_name.or_else(by_ending).unwrap_or(F::DEFAULT)
+    }
+}
+
+/// A format that the ending of a file's name may choose.
+pub(crate) trait Ending: ValueEnum + Copy + Send + Sync + 'static {
+    const DEFAULT: Self;
+    const ENDINGS: &[(&str, Self)];
+}
+
+/// A form of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// Columns side by side, for people, also where stdout is not a terminal
+    Table,
+    /// One array of objects
+    Json,
+    /// An object a line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+    /// A table for a Markdown document
+    Markdown,
+    /// An Arrow IPC stream
+    Arrow,
+}
+
+impl RowFormat {
+    /// The engine's format; `None` for the table, which is the terminal's.
+    pub(crate) fn of_engine(self) -> Option<output::Format> {
+        match self {
+            Self::Table => None,
+            Self::Json => Some(output::Format::Json),
+            Self::Jsonl => Some(output::Format::Jsonl),
+            Self::Csv => Some(output::Format::Csv),
+            Self::Markdown => Some(output::Format::Markdown),
+            Self::Arrow => Some(output::Format::Arrow),
+        }
+    }
+}
+
+impl Ending for RowFormat {
+    const DEFAULT: Self = Self::Table;
+    const ENDINGS: &[(&str, Self)] = &[
+        (".json", Self::Json),
+        (".jsonl", Self::Jsonl),
+        (".ndjson", Self::Jsonl),
+        (".csv", Self::Csv),
+        (".md", Self::Markdown),
+        (".arrow", Self::Arrow),
+        (".arrows", Self::Arrow),
+    ];
+}
+
+/// A form of flame graphs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileFormat {
+    /// An indented tree, callers above callees
+    Tree,
+    /// The functions with self and total, as pprof -top
+    Table,
+    /// Nested objects of name, self, total and children
+    Json,
+    /// A stack and its value a line, as for flamegraph.pl
+    Folded,
+    /// A gzipped pprof profile
+    Pprof,
+}
+
+impl Ending for ProfileFormat {
+    const DEFAULT: Self = Self::Tree;
+    const ENDINGS: &[(&str, Self)] = &[
+        (".json", Self::Json),
+        (".folded", Self::Folded),
+        (".collapsed", Self::Folded),
+        (".pb.gz", Self::Pprof),
+        (".pprof", Self::Pprof),
+        (".prof", Self::Pprof),
+    ];
+}
+
+/// Reads a selector and makes sure that its regexes compile, so that a mistake is shown in its place.
+pub(crate) fn selector(text: &str) -> Result<Selector, flamesql_selector::Error> {
+    let selector = Selector::parse_or_all(text)?;
+    Filter::new(&selector)?;
+    Ok(selector)
+}
+
+/// Makes sure that a hint which looks like an id is one, and says so before anything is read.
+pub(crate) fn check_profile_type(hint: Option<&str>) -> Result<(), flamesql_profile::Error> {
+    match hint {
+        Some(id) if id.contains(':') => ProfileType::parse(id).map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_may_name_its_format() {
+        let format = |words: &str| {
+            let args = Args::try_parse_from(words.split(' ')).unwrap();
+            match args.command {
+                Some(Command::Types(types)) => types.output.format(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(format("flamesql types"), RowFormat::Table);
+        assert_eq!(format("flamesql types -o a.CSV"), RowFormat::Csv);
+        assert_eq!(format("flamesql types -o a.json.txt"), RowFormat::Table);
+        assert_eq!(format("flamesql types -o a.csv --format json"), RowFormat::Json);
+    }
+}

@@ -1,0 +1,148 @@
+//! The command that answers SQL.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use flamesql_backend::Notice;
+use flamesql_engine::{Engine, ScanFacts, SessionOptions, TypeChoice};
+use futures::TryStreamExt as _;
+
+use crate::{
+    args::{self, Query},
+    failure::Usage,
+    footer::{self, Footer, plural},
+    rows::{self, Rows},
+    source::{self, Source},
+};
+
+/// `flamesql query`.
+pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
+    args::check_profile_type(args.profile_type.as_deref())?;
+    // The engine reads both again for each statement; a mistake is better said before anything is opened.
+    args.range.parse(true)?;
+    let (typed, sql) = statement(args)?;
+    let is_strict = args.output.strict;
+    let mut sources = vec![Source::open(typed, is_strict)?];
+    for typed in &args.sources {
+        sources.push(Source::attach(typed, is_strict)?);
+    }
+    source::check_names(&sources)?;
+    let mut builder = Engine::builder();
+    for source in &sources {
+        builder = builder.source(&source.schema, Arc::clone(&source.backend));
+    }
+    let engine = builder.default_source(&sources[0].schema).build()?;
+    let mut options = SessionOptions::default();
+    options.from.clone_from(&args.range.from);
+    options.to.clone_from(&args.range.to);
+    options.profile_type.clone_from(&args.profile_type);
+    options.strict = is_strict;
+    let session = engine.session_with(&options)?;
+
+    let sink = rows::open(&args.output)?;
+    let mut answer = session.query(&sql).await?;
+    let mut rows = Rows::new(&answer.schema(), args.output.format(), sink)?;
+    while let Some(batch) = answer.try_next().await? {
+        rows.write(&batch)?;
+    }
+    let written = rows.finish()?;
+
+    let mut notices: Vec<Notice> = Vec::new();
+    let of_sources = sources.iter().flat_map(|source| source.backend.notices());
+    for notice in answer.facts().iter().flat_map(|facts| facts.notices.clone()).chain(of_sources) {
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+    if is_strict {
+        source::nothing_missing(&notices)?;
+    }
+    let mut footer = Footer::default();
+    for (idx, source) in sources.iter().enumerate() {
+        let schema = if idx == 0 { String::new() } else { format!("{} is ", source.schema) };
+        footer.line("source", format!("{schema}{source}"));
+    }
+    for facts in answer.facts() {
+        footer.line("table", scan(facts));
+    }
+    footer.rows(&written);
+    footer.notices(&notices);
+    written.commit()?;
+    footer.print(args.output.quiet);
+    Ok(())
+}
+
+/// What a table was read for.
+fn scan(facts: &ScanFacts) -> String {
+    let mut what = format!("{}.{}", facts.source, facts.table);
+    let types: Vec<String> = facts.profile_types.iter().map(ToString::to_string).collect();
+    if !types.is_empty() && facts.type_choice != TypeChoice::NotNeeded {
+        what.push_str(&format!(" of {}", types.join(", ")));
+        match footer::how(facts.type_choice) {
+            "" => {}
+            how => what.push_str(&format!(" ({how})")),
+        }
+    }
+    what.push_str(&format!(", time {}", footer::range(facts.range)));
+    if facts.is_coarse {
+        what.push_str(", added up at the source");
+    }
+    if let Some(n) = facts.n_requests {
+        what.push_str(&format!(", {}", plural(n as u64, "request")));
+    }
+    what
+}
+
+/// The source that was typed, and the statement from wherever it is.
+fn statement(args: &Query) -> anyhow::Result<(Option<&OsStr>, String)> {
+    let text = |sql: &OsString| {
+        sql.to_str().map(str::to_owned).ok_or_else(|| Usage::new("the statement is not UTF-8"))
+    };
+    let first = args.first.as_deref();
+    let (typed, sql) = match (first, &args.second, &args.file) {
+        (_, Some(sql), _) => (first, text(sql)?),
+        (_, None, Some(file)) => (first, read(file)?),
+        (Some(word), None, None) => {
+            let is_word = !word.to_string_lossy().contains(char::is_whitespace);
+            let shown = word.to_string_lossy();
+            if is_word && source::is_url(word) {
+                return Err(source::no_servers(&shown).into());
+            }
+            if is_word && source::is_source(word) {
+                let usage =
+                    Usage::new(format!("no statement: {shown:?} is a source")).with_hint(format!(
+                        "try: flamesql query {shown} \"SHOW TABLES\", or -f FILE (- for stdin)"
+                    ));
+                return Err(usage.into());
+            }
+            (None, text(&word.to_owned())?)
+        }
+        (None, None, None) => (None, read(Path::new("-"))?),
+    };
+    if sql.trim().is_empty() {
+        return Err(Usage::new("the statement is empty").into());
+    }
+    Ok((typed, sql))
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file != Path::new("-") {
+        let unread =
+            |error: io::Error| Usage::new(format!("cannot read {}: {error}", file.display()));
+        return Ok(fs::read_to_string(file).map_err(unread)?);
+    }
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        // If stderr is closed, whoever typed it knows.
+        let _ = writeln!(io::stderr(), "reading the statement from the terminal; Ctrl-D ends it");
+    }
+    let mut sql = String::new();
+    stdin.lock().read_to_string(&mut sql).context("read the statement from stdin")?;
+    Ok(sql)
+}

@@ -1,0 +1,230 @@
+//! Where the profiles come from: what was typed, the environment, or the demo.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flamesql_backend::{Backend, Files, FilesOptions, Notice};
+
+use crate::{
+    demo,
+    failure::{NotStrict, Usage},
+    text,
+};
+
+/// The environment variable that names the source where none is typed.
+const VARIABLE: &str = "FLAMESQL_SOURCE";
+/// What the demo is called, where no file or folder has that name.
+const DEMO: &str = "demo";
+
+/// A source, opened.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The name of its schema.
+    pub(crate) schema: String,
+    pub(crate) backend: Arc<dyn Backend>,
+    shown: String,
+    is_from_environment: bool,
+}
+
+impl fmt::Display for Source {
+    /// What it is, and why it is this one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)?;
+        if self.is_from_environment {
+            write!(f, " (from {VARIABLE})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Opens what was typed, else what the environment names, else the demo.
+    pub(crate) fn open(typed: Option<&OsStr>, is_strict: bool) -> anyhow::Result<Self> {
+        let of_environment = || env::var_os(VARIABLE).filter(|value| !value.is_empty());
+        match (typed, of_environment()) {
+            (Some(typed), _) => Self::open_one(typed, is_strict),
+            (None, Some(named)) => {
+                Ok(Self { is_from_environment: true, ..Self::open_one(&named, is_strict)? })
+            }
+            (None, None) => Self::demo(),
+        }
+    }
+
+    /// Opens `NAME=SOURCE` as a schema of that name.
+    pub(crate) fn attach(typed: &OsStr, is_strict: bool) -> anyhow::Result<Self> {
+        let shown = without_credentials(&typed.to_string_lossy());
+        let pair = typed.to_str().and_then(|text| text.split_once('='));
+        let Some((name, source)) =
+            pair.filter(|(name, source)| !name.is_empty() && !source.is_empty())
+        else {
+            let usage = Usage::new(format!("--source {shown:?} is not NAME=SOURCE"))
+                .with_hint("give it a name to be used as a schema: --source new=./profiles");
+            return Err(usage.into());
+        };
+        Ok(Self { schema: name.to_owned(), ..Self::open_one(OsStr::new(source), is_strict)? })
+    }
+
+    fn open_one(typed: &OsStr, is_strict: bool) -> anyhow::Result<Self> {
+        let shown = typed.to_string_lossy();
+        if is_url(typed) {
+            return Err(no_servers(&shown).into());
+        }
+        let path = PathBuf::from(typed);
+        if !is_path(typed) {
+            if typed == DEMO {
+                return Self::demo();
+            }
+            let usage = Usage::new(format!("no source {shown:?}: there is no such file or folder"))
+                .with_hint("a source is a file or a folder of profiles, or 'demo'");
+            return Err(usage.into());
+        }
+        let mut options = FilesOptions::default();
+        options.strict = is_strict;
+        let files = Files::open_with(&path, options)?;
+        let source = Self {
+            schema: schema_name(&path),
+            shown: text::printable(&shown).into_owned(),
+            backend: Arc::new(files),
+            is_from_environment: false,
+        };
+        if is_strict {
+            source.check_notices()?;
+        }
+        Ok(source)
+    }
+
+    fn demo() -> anyhow::Result<Self> {
+        Ok(Self {
+            schema: DEMO.to_owned(),
+            backend: Arc::new(demo::open()?),
+            shown: "demo (inside the program)".to_owned(),
+            is_from_environment: false,
+        })
+    }
+
+    /// Fails if anything was skipped, which `--strict` does not allow.
+    pub(crate) fn check_notices(&self) -> Result<(), NotStrict> {
+        nothing_missing(&self.backend.notices())
+    }
+}
+
+/// Fails if one of the notices means that something is missing, naming the first.
+pub(crate) fn nothing_missing(notices: &[Notice]) -> Result<(), NotStrict> {
+    let missing: Vec<&Notice> = notices.iter().filter(|notice| notice.is_missing).collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => Err(NotStrict(one.to_string())),
+        [first, rest @ ..] => Err(NotStrict(format!("{first}; and {} more", rest.len()))),
+    }
+}
+
+/// Whether what was typed names a source and not something else that may stand in its place.
+pub(crate) fn is_source(typed: &OsStr) -> bool {
+    is_url(typed) || is_path(typed)
+}
+
+pub(crate) fn is_url(typed: &OsStr) -> bool {
+    typed.to_string_lossy().contains("://")
+}
+
+/// Says that a URL is not understood.
+pub(crate) fn no_servers(url: &str) -> Usage {
+    Usage::new(format!("servers are not supported yet: {}", without_credentials(url)))
+        .with_hint("a source is a file or a folder of profiles")
+}
+
+fn is_path(typed: &OsStr) -> bool {
+    // A broken link exists as well: what is wrong with it is said when it is opened.
+    Path::new(typed).symlink_metadata().is_ok()
+}
+
+/// The text without what may be a secret if it is a URL: user, password, and all that follows the path.
+pub(crate) fn without_credentials(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // A password may hold any character, so the last @ decides.
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let dots = if path.len() < rest.len() { "?..." } else { "" };
+    format!("{scheme}://{path}{dots}")
+}
+
+/// A name that SQL takes without quotes, made of the file's or the folder's.
+fn schema_name(path: &Path) -> String {
+    // `.` and `..` have a name only in full.
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name =
+        path.file_name().or(full.file_name()).map(OsStr::to_string_lossy).unwrap_or_default();
+    let name = match full.is_dir() {
+        true => &name,
+        false => {
+            let name = name.strip_suffix(".gz").unwrap_or(&name);
+            name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+        }
+    };
+    let mut slug = String::new();
+    for c in name.chars() {
+        match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() => slug.push(c),
+            _ if slug.ends_with('_') || slug.is_empty() => {}
+            _ => slug.push('_'),
+        }
+    }
+    let slug = slug.trim_end_matches('_');
+    match slug.as_bytes() {
+        [] => "source".to_owned(),
+        [b'0'..=b'9', ..] => format!("_{slug}"),
+        _ if slug == "information_schema" => format!("{slug}_"),
+        _ => slug.to_owned(),
+    }
+}
+
+/// The schemas' names must differ.
+pub(crate) fn check_names(sources: &[Source]) -> Result<(), Usage> {
+    for (idx, source) in sources.iter().enumerate() {
+        if sources[..idx].iter().any(|other| other.schema == source.schema) {
+            return Err(Usage::new(format!("two sources are called {:?}", source.schema))
+                .with_hint("give them different names: --source NAME=SOURCE"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_of_a_url_is_shown() {
+        for (text, shown) in [
+            ("http://host:4040/a", "http://host:4040/a"),
+            ("https://me:secret@host/a", "https://host/a"),
+            ("https://me:se/cr@et@host", "https://host"),
+            ("https://host/a?token=secret", "https://host/a?..."),
+            ("https://host#secret", "https://host?..."),
+            ("new=https://me:secret@host/", "new=https://host/"),
+            ("./a@b", "./a@b"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
+    }
+
+    #[test]
+    fn schemas_need_no_quotes() {
+        for (path, name) in [
+            ("/x/cpu.pb.gz", "cpu"),
+            ("/x/000-CPU profile.pprof", "_000_cpu_profile"),
+            ("/x/Größe.folded", "gr_e"),
+            ("/x/--.pb", "source"),
+            ("/x/information_schema.pb", "information_schema_"),
+        ] {
+            assert_eq!(schema_name(Path::new(path)), name);
+        }
+        assert_eq!(schema_name(Path::new("src")), "src");
+        assert_eq!(schema_name(&Path::new("src").join("..")), schema_name(Path::new(".")));
+    }
+}
