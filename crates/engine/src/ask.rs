@@ -176,12 +176,27 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<Request>,
     /// All labels of the source: one group of whole label sets is told from others by those it lacks.
     pub(crate) label_names: Vec<String>,
+    /// The labels that are columns.
+    pub(crate) label_columns: Vec<String>,
     pub(crate) profile_types: Vec<ProfileType>,
     pub(crate) type_choice: TypeChoice,
     pub(crate) range: TimeRange,
     pub(crate) is_range_chosen: bool,
     pub(crate) notices: Vec<Notice>,
     pub(crate) options: Options,
+}
+
+impl Plan {
+    /// More requests than the session allows.
+    pub(crate) fn too_many(&self, n_requests: usize) -> Error {
+        let (source, table, max) = (&self.source.name, self.kind.name(), self.options.max_requests);
+        let what = format!(
+            "{source}.{table} would need {n_requests} requests, more than flamesql.max_requests = {max}"
+        );
+        Error::new(ErrorKind::Query, what).with_hint(
+            "ask for a shorter range, fewer label sets or wider bins, or SET flamesql.max_requests",
+        )
+    }
 }
 
 /// Settles what a scan asks.
@@ -207,6 +222,14 @@ pub(crate) async fn plan(
         match types.as_slice() {
             [] => (Vec::new(), TypeChoice::Only),
             types => {
+                // Who speaks of the type does not mean a default that he did not name.
+                let speaks_of_type = table.coarse().is_some_and(|c| c.profile_type);
+                if speaks_of_type && types.len() > 1 && options.profile_type.is_none() {
+                    return Err(no_type(
+                        "no profile type is named, though the statement speaks of it",
+                        types,
+                    ));
+                }
                 let (one, choice) =
                     choose_type(backend, options.profile_type.as_deref(), types).await?;
                 (vec![one], choice)
@@ -223,12 +246,23 @@ pub(crate) async fn plan(
         let reason = format!("no profile type qualifies; {}", list(&types));
         notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
     }
-    if let Some(coarse) = table.coarse().filter(|c| !c.profile_type) {
+    if let Some(coarse) = table.coarse().filter(|c| c.sums && !c.profile_type) {
         one_unit(&profile_types, coarse)?;
     }
 
-    let meta = MetaQuery { profile_type: None, selector: Selector::all(), range };
-    let selector = selector(&conditions, backend, session, &meta).await?;
+    let only_type = match profile_types.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    };
+    let meta = MetaQuery { profile_type: only_type, selector: Selector::all(), range };
+    let constants: Vec<Expr> = conditions
+        .iter()
+        .filter_map(|c| if let Condition::Constant(expr) = c { Some(expr.clone()) } else { None })
+        .collect();
+    let selector = match all_true(session, &constants, &[None])?[0] {
+        true => selector(&conditions, backend, session, &meta).await?,
+        false => None,
+    };
     let shape = Shape::of(table.kind(), table.coarse(), schema);
     let mut requests = Vec::new();
     if let Some(selector) = selector.filter(|_| !range.is_empty()) {
@@ -252,12 +286,14 @@ pub(crate) async fn plan(
             backend.label_names(&meta).await?
         };
     let strict = options.strict;
+    let too_many = requests.len() > options.max_requests;
     let plan = Plan {
         source: Arc::clone(&source),
         kind: table.kind(),
         coarse: table.coarse().cloned(),
         requests,
         label_names,
+        label_columns: table.label_columns().to_vec(),
         profile_types,
         type_choice,
         range,
@@ -265,6 +301,9 @@ pub(crate) async fn plan(
         notices,
         options,
     };
+    if too_many {
+        return Err(plan.too_many(plan.requests.len()));
+    }
     match plan.notices.iter().find(|notice| notice.is_missing) {
         Some(notice) if strict => Err(Error::new(ErrorKind::Partial, notice.to_string())),
         _ => Ok(plan),
@@ -336,7 +375,7 @@ async fn selector(
                 });
             }
             Condition::Label(name, expr) => by_label.entry(name).or_default().1.push(expr.clone()),
-            Condition::Time(..) | Condition::Type(_) => {}
+            Condition::Time(..) | Condition::Type(_) | Condition::Constant(_) => {}
         }
     }
     let mut selector = Selector::all();

@@ -25,6 +25,8 @@ pub(crate) enum Condition {
     Type(Expr),
     /// On a label, which the expression calls [`VALUE`].
     Label(String, Expr),
+    /// On nothing: it holds for all rows or for none. Filters become so when a NULL is worked out of a list.
+    Constant(Expr),
     /// That a label has one of these values, none of them empty.
     OneOf(String, Vec<String>),
 }
@@ -98,13 +100,20 @@ pub(crate) fn condition(expr: &Expr, label_columns: &[String], grain: Step) -> O
             _ => TreeNodeRecursion::Continue,
         })
     });
-    let subject = subject.filter(|_| is_single && visited.is_ok())?;
+    if !is_single || visited.is_err() {
+        return None;
+    }
+    let Some(subject) = subject else { return Some(Condition::Constant(expr.clone())) };
+    // There are no labels that begin so, but a selector would take them for what a server derives from the type.
+    if matches!(&subject, Reference::Label(name) if name.starts_with("__")) {
+        return None;
+    }
     if let (Reference::Label(name), Some(values)) = (&subject, equal_to(expr, label_columns)) {
         return Some(Condition::OneOf(name.clone(), values));
     }
     let expr = expr
         .clone()
-        .transform(|e| {
+        .transform_down(|e| {
             Ok(match reference(&e, label_columns) {
                 Some(_) => Transformed::new(
                     Expr::Column(Column::new_unqualified(VALUE)),
@@ -285,6 +294,7 @@ mod tests {
         assert!(matches!(taken(col("profile_type").like(lit("mem%"))), Some(Condition::Type(_))));
         assert_eq!(taken(col("pod").eq(col("region"))), None);
         assert_eq!(taken(col("pod").eq(lit("a")).or(col("value").gt(lit(1)))), None);
-        assert_eq!(taken(lit(true)), None);
+        assert_eq!(taken(lit(true)), Some(Condition::Constant(lit(true))));
+        assert_eq!(taken(col("pod").eq(col("nowhere"))), None);
     }
 }

@@ -107,13 +107,12 @@ fn wrong(error: flamesql_profile::Error) -> DataFusionError {
 }
 
 impl Tree {
-    fn take(&mut self) -> Result<ScalarValue> {
+    /// The flame graph so far: over a window it is asked for again and again.
+    fn so_far(&self) -> Result<ScalarValue> {
         if self.is_empty {
             return ScalarValue::try_new_null(&DataType::List(row_field()));
         }
-        let tree = std::mem::take(&mut self.builder).finish();
-        self.is_empty = true;
-        Ok(ScalarValue::List(Arc::new(rows(&tree).map_err(wrong)?)))
+        Ok(ScalarValue::List(Arc::new(rows(&self.builder.snapshot()).map_err(wrong)?)))
     }
 }
 
@@ -127,6 +126,10 @@ fn rows(tree: &StackTree) -> Result<ListArray, flamesql_profile::Error> {
         own.push(visit.self_value);
         label.push(tree.function(visit.node).map_or(ROOT, |name| tree.names().get(name)));
     })?;
+    let n_bytes: usize = label.iter().map(|label| label.len()).sum();
+    if i32::try_from(n_bytes).is_err() {
+        return Err(flamesql_profile::Error::too_large("flame graph", "more than 2 GiB of names"));
+    }
     let n_rows = level.len();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(level)),
@@ -195,11 +198,11 @@ impl Accumulator for Tree {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.take()?])
+        Ok(vec![self.so_far()?])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.take()
+        self.so_far()
     }
 
     fn size(&self) -> usize {

@@ -16,7 +16,12 @@
 //! 1, 2, 3 and 5 are judged here, over all expressions between the scan and the aggregate; 4 and 6 are kept by the scan.
 //! A plan that does not qualify is left alone and reads R.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{
@@ -45,6 +50,8 @@ pub(crate) struct Coarse {
     pub(crate) time: TimeNeed,
     pub(crate) stack: bool,
     pub(crate) function: bool,
+    /// Whether values are added up, and not only looked for.
+    pub(crate) sums: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -253,7 +260,9 @@ fn coarse_scan(
     let Some(coarse) = needs(table, between, measures)? else { return Ok(None) };
 
     // Two scans are equal to the planner if their names are: the granularity must stand in the name.
-    let name = TableReference::bare(format!("{} {coarse}", scan.table_name));
+    let mut hash = DefaultHasher::new();
+    coarse.hash(&mut hash);
+    let name = TableReference::bare(format!("{} {coarse} #{:x}", scan.table_name, hash.finish()));
     let rename = |expr: &Expr| {
         expr.clone().transform(|e| {
             Ok(match e {
@@ -305,7 +314,7 @@ fn needs(table: &AdditiveTable, between: &[Expr], measures: &[Expr]) -> Result<O
             _ => return Ok(None),
         }
     }
-    let mut coarse = Coarse::default();
+    let mut coarse = Coarse { sums: !measures.is_empty(), ..Coarse::default() };
     for expr in all {
         if expr.is_volatile() {
             return Ok(None);
@@ -318,6 +327,8 @@ fn needs(table: &AdditiveTable, between: &[Expr], measures: &[Expr]) -> Result<O
             match found {
                 Some(Reference::ProfileType) => coarse.profile_type = true,
                 Some(Reference::Labels) => coarse.labels = LabelNeed::All,
+                // No label begins so: it is NULL on every row.
+                Some(Reference::Label(name)) if name.starts_with("__") => {}
                 Some(Reference::Label(name)) => {
                     if let LabelNeed::Only(names) = &mut coarse.labels {
                         names.insert(name);

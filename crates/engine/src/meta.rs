@@ -116,7 +116,16 @@ impl MetaTable {
         Self { source, kind, schema, label_columns }
     }
 
-    async fn rows(&self, range: TimeRange) -> Result<RecordBatch, Error> {
+    async fn rows(&self, range: TimeRange, is_strict: bool) -> Result<RecordBatch, Error> {
+        let rows = self.all_rows(range).await?;
+        // Known only now that the source was asked.
+        match self.source.backend.notices().into_iter().find(|notice| notice.is_missing) {
+            Some(notice) if is_strict => Err(Error::new(ErrorKind::Partial, notice.to_string())),
+            _ => Ok(rows),
+        }
+    }
+
+    async fn all_rows(&self, range: TimeRange) -> Result<RecordBatch, Error> {
         let backend = self.source.backend.as_ref();
         let meta = MetaQuery { profile_type: None, selector: Selector::all(), range };
         let columns: Vec<ArrayRef> = match self.kind {
@@ -230,7 +239,7 @@ impl TableProvider for MetaTable {
         let (range, _) = options
             .range(options::statement_time(session), is_finite)
             .map_err(Error::into_datafusion)?;
-        let rows = Rows { table: self.clone(), range };
+        let rows = Rows { table: self.clone(), range, is_strict: options.strict };
         Ok(Arc::new(StreamingTableExec::try_new(
             Arc::clone(&self.schema),
             vec![Arc::new(rows)],
@@ -246,6 +255,7 @@ impl TableProvider for MetaTable {
 struct Rows {
     table: MetaTable,
     range: TimeRange,
+    is_strict: bool,
 }
 
 impl PartitionStream for Rows {
@@ -254,10 +264,11 @@ impl PartitionStream for Rows {
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (table, range) = (self.table.clone(), self.range);
+        let (table, range, is_strict) = (self.table.clone(), self.range, self.is_strict);
         let schema = Arc::clone(&table.schema);
-        let rows =
-            stream::once(async move { table.rows(range).await.map_err(Error::into_datafusion) });
+        let rows = stream::once(async move {
+            table.rows(range, is_strict).await.map_err(Error::into_datafusion)
+        });
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 }

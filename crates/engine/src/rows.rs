@@ -13,7 +13,12 @@ use arrow::{
 use flamesql_backend::StackGroup;
 use flamesql_profile::{FunctionTotals, Labels, NameId, NodeId, Series, StackTree, Timestamp};
 
-use crate::{Error, TableKind, law::Coarse, schema};
+use crate::{Error, ErrorKind, TableKind, law::Coarse, schema};
+
+/// A batch ends at so much text, so that names of a megabyte do not fill the memory by the thousand.
+const BATCH_BYTES: usize = 32 << 20;
+/// What one row may hold: an Arrow array of text ends at 2 GiB.
+const MAX_ROW_BYTES: usize = 1 << 30;
 
 /// What a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +85,7 @@ impl Cursor {
         profile_type: Arc<str>,
         group: StackGroup,
         shape: Shape,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, flamesql_profile::Error> {
         let StackGroup { labels, time, tree, .. } = group;
         let rows = match shape {
             Shape::Functions => {
@@ -102,13 +107,17 @@ impl Cursor {
     }
 
     /// Writes rows until none are left or the builder has `max`; whether none are left.
-    pub(crate) fn fill(&mut self, into: &mut RowBuilder, max: usize) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// If a single row is too large for an Arrow array.
+    pub(crate) fn fill(&mut self, into: &mut RowBuilder, max: usize) -> Result<bool, Error> {
         let len = match &self.rows {
             Rows::Points(points) => points.len(),
             Rows::Stacks(_, stacks) => stacks.len(),
             Rows::Functions(_, functions) => functions.len(),
         };
-        while self.next < len && into.n_rows < max {
+        while self.next < len && into.n_rows < max && !into.is_full() {
             let mut row = Row {
                 profile_type: &self.profile_type,
                 labels: &self.labels,
@@ -135,10 +144,10 @@ impl Cursor {
                     (row.value, row.total) = (self_value, total);
                 }
             }
-            into.push(&row);
+            into.push(&row)?;
             self.next += 1;
         }
-        self.next >= len
+        Ok(self.next >= len)
     }
 }
 
@@ -158,6 +167,8 @@ pub(crate) struct RowBuilder {
     schema: SchemaRef,
     columns: Vec<Column>,
     pub(crate) n_rows: usize,
+    /// How much text the rows hold.
+    n_bytes: usize,
     path: Vec<NameId>,
 }
 
@@ -174,11 +185,15 @@ enum Column {
 
 impl RowBuilder {
     /// For the columns of a schema, which may be fewer than the table has, or none.
-    pub(crate) fn new(schema: SchemaRef) -> Self {
+    pub(crate) fn new(schema: SchemaRef, label_columns: &[String]) -> Self {
         let columns = schema
             .fields()
             .iter()
             .map(|field| match field.name().as_str() {
+                // A label may be called as a column of another table.
+                name if label_columns.iter().any(|label| label == name) => {
+                    Column::Label(name.to_owned(), StringBuilder::new())
+                }
                 "time" => Column::Time(TimestampNanosecondBuilder::new()),
                 "profile_type" => Column::ProfileType(StringBuilder::new()),
                 "labels" => Column::Labels(labels_builder()),
@@ -192,13 +207,49 @@ impl RowBuilder {
                 "function" => Column::Function(StringBuilder::new()),
                 "value" | "self" => Column::Value(Int64Builder::new()),
                 "total" => Column::Total(Int64Builder::new()),
-                name => Column::Label(name.to_owned(), StringBuilder::new()),
+                name => unreachable!("no table has a column {name}"),
             })
             .collect();
-        Self { schema, columns, n_rows: 0, path: Vec::new() }
+        Self { schema, columns, n_rows: 0, n_bytes: 0, path: Vec::new() }
     }
 
-    fn push(&mut self, row: &Row<'_>) {
+    /// Whether a batch should end here, however few its rows are.
+    pub(crate) fn is_full(&self) -> bool {
+        self.n_bytes >= BATCH_BYTES
+    }
+
+    /// How much text a row brings into these columns.
+    fn text_len(&mut self, row: &Row<'_>) -> usize {
+        let mut len = row.profile_type.len();
+        for column in &self.columns {
+            len += match column {
+                Column::Labels(_) => {
+                    row.labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+                }
+                Column::Label(name, _) => row.labels.get(name).map_or(0, str::len),
+                Column::Stack(_) => match row.stack {
+                    Some((tree, node)) => {
+                        tree.path_ids(node, &mut self.path);
+                        self.path.iter().map(|name| tree.names().get(*name).len()).sum()
+                    }
+                    None => 0,
+                },
+                Column::Function(_) => row.function.map_or(0, str::len),
+                Column::Time(_) | Column::ProfileType(_) | Column::Value(_) | Column::Total(_) => 0,
+            };
+        }
+        len
+    }
+
+    fn push(&mut self, row: &Row<'_>) -> Result<(), Error> {
+        let len = self.text_len(row);
+        if len > MAX_ROW_BYTES {
+            let what =
+                format!("a row of {len} bytes of text, more than the limit of {MAX_ROW_BYTES}");
+            return Err(Error::new(ErrorKind::Query, what)
+                .with_hint("leave out the column stack, or take parts of it such as stack[1]"));
+        }
+        self.n_bytes += len;
         for column in &mut self.columns {
             match column {
                 Column::Time(time) => time.append_value(row.time.nanos()),
@@ -220,10 +271,12 @@ impl RowBuilder {
             }
         }
         self.n_rows += 1;
+        Ok(())
     }
 
     /// The rows so far; the builder is empty again.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.n_bytes = 0;
         let arrays: Vec<ArrayRef> = self
             .columns
             .iter_mut()

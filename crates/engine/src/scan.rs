@@ -13,13 +13,16 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use flamesql_backend::{Bins, GroupBy, Grouping, StackGroup, StackStream};
-use flamesql_profile::Timestamp;
+use flamesql_backend::{
+    Bins, ErrorKind as BackendErrorKind, GroupBy, Grouping, Select, StackGroup, StackStream,
+};
+use flamesql_profile::{ErrorKind as ProfileErrorKind, Labels, Timestamp};
 use futures::{StreamExt, stream};
 
 use crate::{
     Error, ErrorKind, ScanFacts, TableKind,
     ask::{self, Plan, Request},
+    catalog::Source,
     rows::{Cursor, RowBuilder, Shape},
 };
 
@@ -150,7 +153,7 @@ impl ExecutionPlan for ScanExec {
             plan: Arc::clone(&self.plan),
             streams: Vec::new(),
             cursors: VecDeque::new(),
-            builder: RowBuilder::new(Arc::clone(&self.schema)),
+            builder: RowBuilder::new(Arc::clone(&self.schema), &self.plan.label_columns),
             rows_left: self.limit.unwrap_or(usize::MAX),
             n_asked: 0,
         };
@@ -162,13 +165,21 @@ impl ExecutionPlan for ScanExec {
     }
 }
 
+/// An answer that is being read.
+struct Open {
+    request: Request,
+    stream: StackStream,
+    /// How many groups have come.
+    n_groups: usize,
+}
+
 /// Reads a scan's rows. Nothing is asked before it is polled, and what it holds stops when it is dropped.
 struct Reader {
     plan: Arc<Plan>,
     /// What is still to be asked.
     queue: VecDeque<Request>,
     /// The answers that are being read, the one in front last.
-    streams: Vec<(Request, StackStream)>,
+    streams: Vec<Open>,
     cursors: VecDeque<Cursor>,
     builder: RowBuilder,
     rows_left: usize,
@@ -178,17 +189,29 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         let max = BATCH_ROWS.min(self.rows_left);
-        while self.builder.n_rows < max {
+        while self.builder.n_rows < max && !self.builder.is_full() {
             if let Some(cursor) = self.cursors.front_mut() {
-                if cursor.fill(&mut self.builder, max) {
+                if cursor.fill(&mut self.builder, max)? {
                     self.cursors.pop_front();
                 }
-            } else if let Some((request, stream)) = self.streams.last_mut() {
-                match stream.next().await {
-                    Some(group) => {
-                        let request = request.clone();
-                        self.take_group(&request, group?)?;
+            } else if let Some(open) = self.streams.last_mut() {
+                let request = open.request.clone();
+                match open.stream.next().await {
+                    Some(Ok(group)) => {
+                        open.n_groups += 1;
+                        self.take_group(&request, group)?;
                     }
+                    // As with series, as long as no row has gone out that would come again.
+                    Some(Err(error))
+                        if error.kind() == BackendErrorKind::Overflow
+                            && request.is_coarse
+                            && open.n_groups == 0
+                            && is_one_group(&request.grouping) =>
+                    {
+                        self.streams.pop();
+                        self.queue.push_front(self.fine(request.select));
+                    }
+                    Some(Err(error)) => return Err(error.into()),
                     None => drop(self.streams.pop()),
                 }
             } else if let Some(request) = self.queue.pop_front() {
@@ -210,66 +233,64 @@ impl Reader {
     async fn ask(&mut self, request: Request) -> Result<(), Error> {
         let source = Arc::clone(&self.plan.source);
         let backend = source.backend.as_ref();
+        self.count_requests(1)?;
         if request.shape == Shape::Points {
-            self.count_request()?;
-            let answer = backend.series(&request.select, &request.grouping).await?;
-            if answer.has_negative && request.is_coarse {
-                // Parts may have cancelled out, and a row that is gone is not the same as a row of 0.
+            let answer = match backend.series(&request.select, &request.grouping).await {
+                // A part that nobody asked for may be too large, and parts may have cancelled out: a row that is gone is
+                // not the same as a row of 0. R's own rows tell.
+                Ok(answer) if answer.has_negative && request.is_coarse => None,
+                Err(error) if error.kind() == BackendErrorKind::Overflow && request.is_coarse => {
+                    None
+                }
+                answer => Some(answer?),
+            };
+            let Some(answer) = answer else {
                 self.queue.push_front(self.fine(request.select));
                 return Ok(());
-            }
+            };
             let profile_type: Arc<str> = request.select.profile_type.as_str().into();
             self.cursors.extend(
                 answer.series.into_iter().map(|s| Cursor::of_series(Arc::clone(&profile_type), s)),
             );
         } else if backend.capabilities().groups_stacks || is_one_group(&request.grouping) {
-            self.count_request()?;
             let stream = backend.stacks(request.select.clone(), request.grouping.clone());
-            self.streams.push((request, stream));
+            self.streams.push(Open { request, stream, n_groups: 0 });
         } else {
             // Which groups there are is found first, exactly; then each is asked for by itself.
-            self.count_request()?;
             let found = backend.series(&request.select, &request.grouping).await?;
             let mut groups = Vec::new();
             for series in &found.series {
                 for point in &series.points {
-                    let select = ask::narrow(
-                        &request.select,
-                        &request.grouping,
-                        &self.plan.label_names,
-                        &series.labels,
-                        point.time,
-                    );
+                    let select = self.narrow(&request, &series.labels, point.time);
                     let stream =
                         Self::one_group(&source, select, series.labels.clone(), point.time);
-                    groups.push((request.clone(), stream));
+                    groups.push(Open { request: request.clone(), stream, n_groups: 0 });
                 }
             }
-            let n_requests = self.n_asked + groups.len();
-            if n_requests > self.plan.options.max_requests {
-                return Err(Error::new(
-                    ErrorKind::Query,
-                    format!(
-                        "{}.{} would need {n_requests} requests, more than flamesql.max_requests = {}",
-                        source.name,
-                        self.plan.kind.name(),
-                        self.plan.options.max_requests
-                    ),
-                )
-                .with_hint("ask for a shorter range, fewer label sets or wider bins, or SET flamesql.max_requests"));
-            }
-            self.n_asked = n_requests;
+            self.count_requests(groups.len())?;
             groups.reverse();
             self.streams.extend(groups);
         }
         Ok(())
     }
 
+    fn count_requests(&mut self, n_more: usize) -> Result<(), Error> {
+        self.n_asked += n_more;
+        match self.n_asked > self.plan.options.max_requests {
+            true => Err(self.plan.too_many(self.n_asked)),
+            false => Ok(()),
+        }
+    }
+
+    fn narrow(&self, request: &Request, labels: &Labels, time: Timestamp) -> Select {
+        ask::narrow(&request.select, &request.grouping, &self.plan.label_names, labels, time)
+    }
+
     /// The stacks of one group, under the labels and the time that it has in a larger answer. Asked when polled.
     fn one_group(
-        source: &Arc<crate::catalog::Source>,
-        select: flamesql_backend::Select,
-        labels: flamesql_profile::Labels,
+        source: &Arc<Source>,
+        select: Select,
+        labels: Labels,
         time: Timestamp,
     ) -> StackStream {
         let source = Arc::clone(source);
@@ -281,30 +302,25 @@ impl Reader {
             .boxed()
     }
 
-    fn count_request(&mut self) -> Result<(), Error> {
-        self.n_asked += 1;
-        Ok(())
-    }
-
     fn take_group(&mut self, request: &Request, group: StackGroup) -> Result<(), Error> {
-        if group.has_negative && request.is_coarse {
-            let select = ask::narrow(
-                &request.select,
-                &request.grouping,
-                &self.plan.label_names,
-                &group.labels,
-                group.time,
-            );
-            self.queue.push_front(self.fine(select));
+        let select = request.is_coarse.then(|| self.narrow(request, &group.labels, group.time));
+        if let (true, Some(select)) = (group.has_negative, &select) {
+            self.queue.push_front(self.fine(select.clone()));
             return Ok(());
         }
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
-        self.cursors.push_back(Cursor::of_group(profile_type, group, request.shape)?);
+        match (Cursor::of_group(profile_type, group, request.shape), select) {
+            (Ok(cursor), _) => self.cursors.push_back(cursor),
+            (Err(error), Some(select)) if error.kind() == ProfileErrorKind::Overflow => {
+                self.queue.push_front(self.fine(select));
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         Ok(())
     }
 
     /// R's own rows of a selection.
-    fn fine(&self, select: flamesql_backend::Select) -> Request {
+    fn fine(&self, select: Select) -> Request {
         let step = self.plan.source.backend.capabilities().grain;
         let grouping = Grouping {
             labels: GroupBy::All,

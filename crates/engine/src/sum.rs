@@ -1,9 +1,9 @@
 //! `sum` that does not wrap: DataFusion's own goes round at 2^63 in silence.
 //!
 //! Sums of Int64 are formed in 128 bits, so that parts may leave the range and come back; only the end counts. All
-//! other types, and DISTINCT, are left to DataFusion.
+//! other types are left to DataFusion.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Int64Builder},
@@ -57,9 +57,10 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        match is_ours(args.return_field.data_type(), args.is_distinct) {
-            true => Ok(Box::new(One::default())),
-            false => self.inner.accumulator(args),
+        match (args.return_field.data_type(), args.is_distinct) {
+            (DataType::Int64, false) => Ok(Box::new(One::default())),
+            (DataType::Int64, true) => Ok(Box::new(Distinct::default())),
+            _ => self.inner.accumulator(args),
         }
     }
 
@@ -157,6 +158,42 @@ impl Accumulator for One {
 
     fn size(&self) -> usize {
         size_of_val(self)
+    }
+}
+
+/// The sum of different values. Its state is DataFusion's: a list of them.
+#[derive(Debug, Default)]
+struct Distinct {
+    values: HashSet<i64>,
+}
+
+impl Accumulator for Distinct {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.values.extend(values[0].as_primitive::<Int64Type>().iter().flatten());
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        states[0]
+            .as_list::<i32>()
+            .iter()
+            .flatten()
+            .try_for_each(|values| self.update_batch(&[values]))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let values: Vec<ScalarValue> = self.values.iter().copied().map(ScalarValue::from).collect();
+        Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Int64))])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let sum: i128 = self.values.iter().map(|value| i128::from(*value)).sum();
+        let sum = (!self.values.is_empty()).then(|| checked(sum)).transpose()?;
+        Ok(ScalarValue::Int64(sum))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.values.capacity() * size_of::<i64>()
     }
 }
 

@@ -14,7 +14,7 @@ use datafusion::{
 use flamesql_profile::Step;
 
 use crate::{
-    TableKind, ask,
+    Error, ErrorKind, TableKind, ask,
     catalog::Source,
     condition::{self, Condition},
     law::Coarse,
@@ -100,13 +100,17 @@ impl TableProvider for AdditiveTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let conditions: Vec<Condition> =
-            filters.iter().filter_map(|filter| self.condition(filter)).collect();
-        // Only what was claimed comes here, and a claim depends on nothing but the expression.
-        debug_assert_eq!(conditions.len(), filters.len());
-        let plan = ask::plan(self, session, conditions, &schema)
-            .await
-            .map_err(crate::Error::into_datafusion)?;
+        let conditions: Option<Vec<Condition>> =
+            filters.iter().map(|filter| self.condition(filter)).collect();
+        // Only what was claimed comes here, if perhaps simplified since. A filter that is lost would be a wrong answer.
+        let conditions = conditions.ok_or_else(|| {
+            let filters: Vec<String> = filters.iter().map(ToString::to_string).collect();
+            let what =
+                format!("apply the filters {} to {}", filters.join(" AND "), self.kind.name());
+            Error::new(ErrorKind::Internal, what).into_datafusion()
+        })?;
+        let plan =
+            ask::plan(self, session, conditions, &schema).await.map_err(Error::into_datafusion)?;
         Ok(Arc::new(ScanExec::new(plan, schema, limit)))
     }
 }

@@ -57,6 +57,11 @@ impl Error {
         Self::new(ErrorKind::Overflow, what, "the sum does not fit in a signed 64-bit integer")
     }
 
+    /// Something larger than a limit of the caller's.
+    pub fn too_large(what: &'static str, detail: &'static str) -> Self {
+        Self::new(ErrorKind::TooLarge, what, detail)
+    }
+
     pub(crate) fn at(mut self, offset: usize) -> Self {
         self.offset.get_or_insert(offset);
         self

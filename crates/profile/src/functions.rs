@@ -23,7 +23,11 @@ impl StackTree {
     /// If a sum does not fit in an `i64`.
     pub fn functions(&self) -> Result<Vec<FunctionTotals>, Error> {
         let occupied = self.occupied();
-        let totals = self.totals()?;
+        // The total of all stacks may be too large where that of no function is.
+        let totals = match self.totals() {
+            Ok(totals) => Totals::Narrow(totals),
+            Err(_) => Totals::Wide(self.wide_totals()),
+        };
         let children = Children::of(self, &occupied);
         // Self and total. Negative values may bring a sum back into range, so only its end is judged.
         let mut rows: Vec<Option<(i128, i128)>> = vec![None; self.names().len()];
@@ -46,7 +50,7 @@ impl StackTree {
             let (own, total) = rows[name.index()].get_or_insert((0, 0));
             *own += i128::from(self.value(node));
             if on_path[name.index()] == 0 {
-                *total += i128::from(totals[node.index()]);
+                *total += totals.of(node);
             }
             on_path[name.index()] += 1;
             stack.push(Step::Leave(name));
@@ -64,6 +68,20 @@ impl StackTree {
             functions.push(FunctionTotals { name: Some(name), self_value, total });
         }
         Ok(functions)
+    }
+}
+
+enum Totals {
+    Narrow(Vec<i64>),
+    Wide(Vec<i128>),
+}
+
+impl Totals {
+    fn of(&self, node: NodeId) -> i128 {
+        match self {
+            Self::Narrow(totals) => totals[node.index()].into(),
+            Self::Wide(totals) => totals[node.index()],
+        }
     }
 }
 

@@ -139,18 +139,14 @@ impl StackTree {
             let parent = self.parents[idx] as usize;
             match totals[parent].checked_add(totals[idx]) {
                 Some(sum) => totals[parent] = sum,
-                None => return self.wide_totals(),
+                None => return self.narrowed_totals(),
             }
         }
         Ok(totals)
     }
 
     /// As `totals`, where a part of a sum left the range: negative values may bring it back.
-    fn wide_totals(&self) -> Result<Vec<i64>, Error> {
-        let mut totals: Vec<i128> = self.values.iter().map(|value| i128::from(*value)).collect();
-        for idx in (1..totals.len()).rev() {
-            totals[self.parents[idx] as usize] += totals[idx];
-        }
+    fn narrowed_totals(&self) -> Result<Vec<i64>, Error> {
         let narrow = |(idx, total): (usize, i128)| {
             total.try_into().map_err(|_| {
                 let function =
@@ -158,7 +154,16 @@ impl StackTree {
                 Error::overflow(format!("total of {function}"))
             })
         };
-        totals.into_iter().enumerate().map(narrow).collect()
+        self.wide_totals().into_iter().enumerate().map(narrow).collect()
+    }
+
+    /// The totals in 128 bits, which hold them whatever they are.
+    pub(crate) fn wide_totals(&self) -> Vec<i128> {
+        let mut totals: Vec<i128> = self.values.iter().map(|value| i128::from(*value)).collect();
+        for idx in (1..totals.len()).rev() {
+            totals[self.parents[idx] as usize] += totals[idx];
+        }
+        totals
     }
 
     /// Walks the tree from the root down, siblings in the order of their names, and leaves out what is 0 all the way
@@ -504,6 +509,16 @@ impl StackTreeBuilder {
             self.add(nodes[node.index()], tree.value(node))?;
         }
         Ok(nodes)
+    }
+
+    /// The tree so far; the builder goes on.
+    pub fn snapshot(&self) -> StackTree {
+        StackTree {
+            names: Arc::new(self.names.clone()),
+            parents: self.parents.clone(),
+            functions: self.functions.clone(),
+            values: self.values.clone(),
+        }
     }
 
     /// The tree.

@@ -539,7 +539,7 @@ impl Backend for Files {
         stream::once(async move {
             // Two groups wait at most: who reads slowly or not at all stops the work.
             let (sender, receiver) = mpsc::channel(2);
-            task::spawn_blocking(move || {
+            let work = task::spawn_blocking(move || {
                 let gone = || Error::new(ErrorKind::Internal, "the reader of the answer is gone");
                 let go_on = || if sender.is_closed() { Err(gone()) } else { Ok(()) };
                 let done = inner.stacks(&select, &grouping, &go_on, &mut |group| {
@@ -549,8 +549,14 @@ impl Backend for Files {
                     let _ = sender.blocking_send(Err(error));
                 }
             });
-            stream::unfold(receiver, |mut receiver| async move {
-                receiver.recv().await.map(|group| (group, receiver))
+            stream::unfold((receiver, Some(work)), |(mut receiver, work)| async move {
+                if let Some(group) = receiver.recv().await {
+                    return Some((group, (receiver, work)));
+                }
+                // A thread that died must not look like the end of the answer.
+                let error = work?.await.err()?;
+                let what = Error::new(ErrorKind::Internal, "read files: the thread died");
+                Some((Err(what.with_source(error)), (receiver, None)))
             })
         })
         .flatten()

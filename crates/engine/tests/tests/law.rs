@@ -119,6 +119,23 @@ fn written() -> Vec<(bool, String)> {
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod <> 'a'"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod NOT IN ('a', 'b')"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod IS NULL"),
+        // DataFusion makes a constant of a list with NULL, after the filter was taken over.
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND pod NOT IN ('a', NULL)"),
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND pod IN (NULL)"),
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND labels['pod'] IS NOT NULL"),
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND labels['pod'] <> 'a'"),
+        format!("SELECT sum(value) FROM samples WHERE {cpu} AND labels['time'] LIKE '%column'"),
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND labels['pod'] NOT IN ('a', 'b')"),
+        // What a selector would find by these names is no label.
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND labels['__name__'] = 'process_cpu'"),
+        format!(
+            "SELECT labels['__name__'] AS n, function, sum(self), sum(total) FROM functions WHERE {cpu} GROUP BY 1, 2"
+        ),
+        // A label of this name is a column here, and another table's own column elsewhere.
+        format!(
+            "SELECT function, labels['function'] AS l, sum(value) FROM series WHERE {cpu} GROUP BY 1, 2"
+        ),
+        format!("SELECT total, sum(value) FROM series WHERE {cpu} GROUP BY 1"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod IS NOT NULL"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod LIKE 'c%'"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND pod !~ '^[a-b]'"),

@@ -72,6 +72,10 @@ pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
             if random.below(4) == 0 {
                 labels.push(("k8s.cluster", random.one(&["prod", "dev"])));
             }
+            if random.below(5) == 0 {
+                labels.push(("function", random.one(&["F", "main"])));
+                labels.push(("total", "T"));
+            }
             if random.below(6) == 0 {
                 labels.push(("time", "a label called as a column"));
             }

@@ -164,6 +164,9 @@ async fn a_flame_graph_is_one_value() {
     assert_eq!(rows(&s, by_pod).await, ["a | 5", "b | 4"]);
     let none = "SELECT flamegraph(stack, value) IS NULL FROM samples WHERE pod = 'x'";
     assert_eq!(rows(&s, none).await, ["true"]);
+    // Over a window it is asked for again and again.
+    let running = "SELECT flamegraph(stack, value) OVER (ORDER BY value)[1]['value'] FROM samples ORDER BY value";
+    assert_eq!(rows(&s, running).await, ["2", "2", "4", "8"]);
     // With a filter that no backend can apply the rows are merged by the function itself, in several parts.
     let fine = "SELECT flamegraph(stack, value) FROM samples WHERE value > 1";
     let plain = "SELECT flamegraph(stack, value) FILTER (WHERE value > 1) FROM samples";
@@ -210,6 +213,7 @@ async fn a_sum_that_does_not_fit_is_an_error() {
         "SELECT pod IS NULL, sum(value) FROM samples WHERE value > 0 GROUP BY 1",
         "SELECT sum(s) FROM (SELECT time, sum(value) AS s FROM series WHERE value > 0 GROUP BY time)",
         "SELECT sum(value) OVER (ORDER BY time) FROM series WHERE value > 0",
+        "SELECT sum(DISTINCT value), sum(DISTINCT value + 1) FROM series WHERE value > 0",
     ] {
         let e = error(&s, sql).await;
         assert!(e.to_string().contains("does not fit"), "{sql}: {e}");
@@ -221,4 +225,54 @@ async fn a_sum_that_does_not_fit_is_an_error() {
     }
     assert_eq!(rows(&s, "SELECT sum(x) FROM (VALUES (1.5), (2)) AS t(x)").await, ["3.5"]);
     assert_eq!(rows(&s, "SELECT sum(x) FROM (SELECT 1 AS x WHERE false)").await, ["NULL"]);
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_may_be_too_large() {
+    let large = 6_000_000_000_000_000_000_i64;
+    let s = session(&[(CPU, &format!("a {large}")), (CPU, &format!("b {large}"))]);
+    let rows_of = |n: i64| [format!("a | {n}"), format!("b | {n}")];
+    assert_eq!(
+        rows(&s, "SELECT function, sum(self) FROM functions GROUP BY 1 ORDER BY 1").await,
+        rows_of(large)
+    );
+    assert_eq!(
+        rows(&s, "SELECT function, sum(value) FROM samples GROUP BY 1 ORDER BY 1").await,
+        rows_of(large)
+    );
+    assert_eq!(rows(&s, "SELECT DISTINCT function FROM functions ORDER BY 1").await, ["a", "b"]);
+    assert_eq!(rows(&s, "SELECT DISTINCT 1 FROM series").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_default_type_is_not_taken_by_who_speaks_of_types() {
+    let memory = memory(&[(CPU, "main 1"), (HEAP, "main 2")])
+        .with_default_profile_type(ProfileType::parse(CPU).unwrap());
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["1"]);
+    let e =
+        error(&s, "SELECT sum(CASE WHEN profile_type LIKE 'memory%' THEN value END) FROM series")
+            .await;
+    assert!(e.to_string().contains("speaks of it") && e.to_string().contains(HEAP), "{e}");
+    let both = "SELECT DISTINCT pod FROM series WHERE profile_type LIKE '%:%' ORDER BY 1";
+    assert_eq!(rows(&s, both).await, ["a", "b"], "no sum, so no unit");
+}
+
+#[tokio::test]
+async fn the_number_of_requests_is_bounded_for_every_source() {
+    let s = session(&[(CPU, "main 1")]);
+    let sql = "SET flamesql.max_requests = 2; SELECT sum(value) FILTER (WHERE time < TIMESTAMP '1970-01-02'), \
+               sum(value) FILTER (WHERE time < TIMESTAMP '1969-01-02'), \
+               sum(value) FILTER (WHERE time < TIMESTAMP '1968-01-02') FROM series";
+    assert!(error(&s, sql).await.to_string().contains("4 requests"));
+}
+
+#[tokio::test]
+async fn names_of_megabytes_do_not_panic() {
+    let name = "x".repeat(1 << 20);
+    let stack = vec![name.as_str(); 1100].join(";");
+    let s = session(&[(CPU, &format!("{stack} 1"))]);
+    let e = error(&s, "SELECT cardinality(stack) FROM samples").await;
+    assert!(e.to_string().contains("more than the limit"), "{e}");
+    assert_eq!(rows(&s, "SELECT sum(value) FROM samples").await, ["1"]);
 }

@@ -12,6 +12,8 @@ use crate::{
 };
 
 const WHAT: &str = "pprof profile";
+/// How many things one profile may measure: real ones have up to a dozen.
+const MAX_SAMPLE_TYPES: usize = 1024;
 
 /// Reads a profile, plain or gzip.
 ///
@@ -149,6 +151,13 @@ impl<'a> Parts<'a> {
             })?;
             Ok::<_, Error>(kind)
         };
+        if self.value_types.len() > MAX_SAMPLE_TYPES {
+            let detail = format!(
+                "{} sample types, more than the limit of {MAX_SAMPLE_TYPES}",
+                self.value_types.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, WHAT, detail));
+        }
         let mut names = HashSet::new();
         for piece in &self.value_types {
             let kind = value_type(piece)?;

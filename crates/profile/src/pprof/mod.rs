@@ -1,6 +1,6 @@
 //! Profiles in pprof's format, plain or gzip.
 //!
-//! [`Profile`] holds all that a file says, in columns: [`decode`] and [`encode`] are each other's inverse up to the
+//! [`Profile`] holds all that a file says, in columns: [`decode()`] and [`encode()`] are each other's inverse up to the
 //! numbering of ids. [`Profile::tree`] gives the stacks of function names with the values of one sample type.
 //!
 //! The format is described in `proto/profile.proto` of google/pprof. How this crate reads what that leaves open:
