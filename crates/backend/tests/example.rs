@@ -9,12 +9,12 @@ use flamesql_profile::ProfileType;
 #[tokio::test]
 async fn it_prints_what_its_text_holds() {
     let text = own_backend::run().await.unwrap();
-    assert_eq!(text, "{service=\"checkout\"} 12\n{service=\"mail\"} 2\nmain;pay;tls 5\n");
+    assert_eq!(text, "main;pay;tls 5\n");
 }
 
 #[tokio::test]
 async fn its_backend_passes_the_checks() {
-    let backend = own_backend::Csv::new(own_backend::TEXT).unwrap();
+    let backend = own_backend::Csv(own_backend::TEXT.to_owned());
     let mut truth = Vec::new();
     for line in own_backend::TEXT.lines() {
         let [time, service, stack, value] = line.split(',').collect::<Vec<_>>().try_into().unwrap();

@@ -1,21 +1,31 @@
 //! Runs the example, as a user would.
 
-use std::{env, fs, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use flamesql_profile::pprof;
 
+/// The example as `cargo test` has built it: `cargo run` would build all that it needs once more, for itself alone.
+fn program() -> PathBuf {
+    let tests = env::current_exe().unwrap();
+    let folder = tests.parent().and_then(Path::parent).unwrap().join("examples");
+    let program = folder.join(format!("merge_profiles{}", env::consts::EXE_SUFFIX));
+    assert!(
+        program.exists(),
+        "{} is missing: cargo test builds it, cargo test --test does not",
+        program.display()
+    );
+    program
+}
+
 #[test]
 fn merging_two_files_adds_them_up() {
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let out = env::temp_dir().join(format!("merged-{}.pb.gz", std::process::id()));
     let input = super::folder("golden").join("go-cpu.pb.gz");
-    let output = Command::new(cargo)
-        .args(["run", "--quiet", "--example", "merge_profiles", "--"])
-        .arg(&out)
-        .args([&input, &input])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
+    let output = Command::new(program()).arg(&out).args([&input, &input]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.lines().next().unwrap().ends_with("of samples in 2 files"), "{text}");
