@@ -28,7 +28,12 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     args.range.parse(true)?;
     let (typed, sql) = statement(args)?;
     let is_strict = args.output.strict;
-    let mut sources = vec![Source::open(typed, is_strict)?];
+    let mut sources = Vec::new();
+    // Who attaches sources and names no other does not ask the demo.
+    let has_main = Source::is_named(typed) || args.sources.is_empty();
+    if has_main {
+        sources.push(Source::open(typed, is_strict)?);
+    }
     for typed in &args.sources {
         sources.push(Source::attach(typed, is_strict)?);
     }
@@ -65,7 +70,8 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     }
     let mut footer = Footer::default();
     for (idx, source) in sources.iter().enumerate() {
-        let schema = if idx == 0 { String::new() } else { format!("{} is ", source.schema) };
+        let schema =
+            if idx == 0 && has_main { String::new() } else { format!("{} is ", source.schema) };
         footer.line("source", format!("{schema}{source}"));
     }
     for facts in answer.facts() {

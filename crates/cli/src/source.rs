@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -42,10 +42,19 @@ impl fmt::Display for Source {
     }
 }
 
+/// What the environment names.
+fn of_environment() -> Option<OsString> {
+    env::var_os(VARIABLE).filter(|value| !value.is_empty())
+}
+
 impl Source {
+    /// Whether there is a source to ask other than the demo, which is there for who has none.
+    pub(crate) fn is_named(typed: Option<&OsStr>) -> bool {
+        typed.is_some() || of_environment().is_some()
+    }
+
     /// Opens what was typed, else what the environment names, else the demo.
     pub(crate) fn open(typed: Option<&OsStr>, is_strict: bool) -> anyhow::Result<Self> {
-        let of_environment = || env::var_os(VARIABLE).filter(|value| !value.is_empty());
         match (typed, of_environment()) {
             (Some(typed), _) => Self::open_one(typed, is_strict),
             (None, Some(named)) => {

@@ -42,7 +42,10 @@ fn what_is_typed_wrong() {
             "--source \"profiles\" is not NAME=SOURCE",
         ),
         (&["query", "SELECT 1", "--source", "a=nowhere"], "no source \"nowhere\""),
-        (&["query", "SELECT 1", "--source", "demo=monday"], "two sources are called \"demo\""),
+        (
+            &["query", "demo", "SELECT 1", "--source", "demo=monday"],
+            "two sources are called \"demo\"",
+        ),
         (
             &["query", "SELECT 1", "--format", "xml"],
             "[possible values: table, json, jsonl, csv, markdown, arrow]",
