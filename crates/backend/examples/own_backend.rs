@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use flamesql_backend::{
-    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, Memory, MetaQuery, Select,
+    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, Memory, MetaQuery, Report, Select,
     SeriesAnswer, StackStream,
 };
 use flamesql_profile::{Labels, ProfileType, TimeRange, Timestamp, folded};
@@ -54,13 +54,18 @@ impl Backend for Csv {
         self.load(query.range)?.label_sets(query).await
     }
 
-    async fn series(&self, select: &Select, by: &Grouping) -> Result<SeriesAnswer, Error> {
-        self.load(select.range)?.series(select, by).await
+    async fn series(
+        &self,
+        select: &Select,
+        by: &Grouping,
+        report: &Report,
+    ) -> Result<SeriesAnswer, Error> {
+        self.load(select.range)?.series(select, by, report).await
     }
 
-    fn stacks(&self, select: Select, by: Grouping) -> StackStream {
+    fn stacks(&self, select: Select, by: Grouping, report: Report) -> StackStream {
         match self.load(select.range) {
-            Ok(memory) => memory.stacks(select, by),
+            Ok(memory) => memory.stacks(select, by, report),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
     }
@@ -69,12 +74,12 @@ impl Backend for Csv {
 /// Asks for the stacks of one service from 15 s to just before 25 s.
 pub(crate) async fn run() -> Result<String, Error> {
     let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
-    let select = Select {
-        profile_type: ProfileType::parse(CPU).expect("five parts"),
-        selector: r#"{service=~"check.*"}"#.parse().expect("a selector"),
-        range: TimeRange::new(at(15), at(25)).expect("in this order"),
-    };
-    let mut stacks = Csv(TEXT.to_owned()).stacks(select, Grouping::default());
+    let select = Select::new(
+        ProfileType::parse(CPU).expect("five parts"),
+        r#"{service=~"check.*"}"#.parse().expect("a selector"),
+        TimeRange::new(at(15), at(25)).expect("in this order"),
+    );
+    let mut stacks = Csv(TEXT.to_owned()).stacks(select, Grouping::default(), Report::new());
     let mut text = String::new();
     while let Some(group) = stacks.next().await {
         let tree = group?.tree;

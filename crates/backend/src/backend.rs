@@ -7,8 +7,8 @@ use flamesql_profile::{ProfileType, Step, TimeRange};
 use futures::stream::BoxStream;
 
 use crate::{
-    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow, Select, SeriesAnswer,
-    StackGroup,
+    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow, Report, Select,
+    SeriesAnswer, StackGroup,
 };
 
 /// Groups of stacks, as they become complete. Dropping it stops the work.
@@ -51,14 +51,22 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Values over time, a series for each group of labels.
-    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error>;
+    ///
+    /// [`Select::only`] other than [`Only::All`] is [`ErrorKind::Unsupported`] here, whatever the capabilities: the
+    /// totals of a span are those of its stacks.
+    async fn series(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        report: &Report,
+    ) -> Result<SeriesAnswer, Error>;
 
     /// Merged stacks, a tree for each group that has a profile. The work begins when the stream is polled.
     ///
     /// A source whose [`Capabilities::groups_stacks`] is false refuses all but one group: no labels, [`Bins::Whole`].
     ///
     /// [`Bins::Whole`]: crate::Bins::Whole
-    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream;
+    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream;
 
     /// The single profiles of a selection, sorted by time.
     async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
@@ -88,12 +96,36 @@ pub struct Capabilities {
     pub groups_stacks: bool,
     /// Whether a question without a range means all that there is (and not the last hour).
     pub is_finite: bool,
+    /// Which of [`Only`](crate::Only)'s choices it can make.
+    pub only: OnlyCapabilities,
+    /// The longest range of one request; longer ones are an error here. [`Split`](crate::Split) cuts them.
+    pub max_range: Option<Step>,
+}
+
+/// Which narrower choices than labels a source can make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnlyCapabilities {
+    /// Samples of spans.
+    pub spans: bool,
+    /// Samples of traces.
+    pub traces: bool,
+    /// Single profiles.
+    pub profiles: bool,
 }
 
 impl Capabilities {
     /// Those of a source that holds all its profiles: any time, all groups at once.
     pub const fn local(kind: &'static str) -> Self {
-        Self { kind, grain: Step::NANOSECOND, groups_stacks: true, is_finite: true }
+        let only = OnlyCapabilities { spans: false, traces: false, profiles: false };
+        Self {
+            kind,
+            grain: Step::NANOSECOND,
+            groups_stacks: true,
+            is_finite: true,
+            only,
+            max_range: None,
+        }
     }
 
     /// The same with another grain.
@@ -107,6 +139,13 @@ impl Capabilities {
     #[must_use]
     pub const fn without_groups(mut self) -> Self {
         self.groups_stacks = false;
+        self
+    }
+
+    /// The same with a limit to the range of one request.
+    #[must_use]
+    pub const fn with_max_range(mut self, max_range: Step) -> Self {
+        self.max_range = Some(max_range);
         self
     }
 

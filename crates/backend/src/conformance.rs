@@ -48,7 +48,8 @@ use self::{
     sample::Random,
 };
 use crate::{
-    Backend, Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Select, StackGroup,
+    Backend, Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Report, Select,
+    StackGroup,
 };
 
 /// A profile that the backend under test holds.
@@ -110,8 +111,10 @@ pub async fn capabilities(backend: &dyn Backend, truth: &[TruthProfile]) {
             (GroupBy::Labels(vec!["pod".into()]), Bins::Whole),
         ] {
             let query = Query { grouping: Grouping { labels, time }, ..query.clone() };
-            let answer: Vec<_> =
-                backend.stacks(query.select(), query.grouping.clone()).collect().await;
+            let answer: Vec<_> = backend
+                .stacks(query.select(), query.grouping.clone(), Report::new())
+                .collect()
+                .await;
             match answer.as_slice() {
                 [Err(error)] if error.kind() == ErrorKind::Unsupported => {}
                 _ => check.fail(&query, "one error of kind Unsupported", format!("{answer:?}")),
@@ -367,14 +370,14 @@ pub async fn dropped_streams(backend: &dyn Backend, truth: &[TruthProfile]) {
             true => Grouping { labels: GroupBy::All, time: every(check.relation.grain(), 0) },
             false => Grouping::default(),
         };
-        drop(backend.stacks(query.select(), grouping.clone()));
+        drop(backend.stacks(query.select(), grouping.clone(), Report::new()));
         for _ in 0..8 {
-            let mut stream = backend.stacks(query.select(), grouping.clone());
+            let mut stream = backend.stacks(query.select(), grouping.clone(), Report::new());
             let _ = stream.next().now_or_never();
         }
         let mut streams = Vec::new();
         for _ in 0..8 {
-            let mut stream = backend.stacks(query.select(), grouping.clone());
+            let mut stream = backend.stacks(query.select(), grouping.clone(), Report::new());
             if let Some(Err(error)) = stream.next().await {
                 check.fail(&query, "the first group of stacks", error);
             }
@@ -405,13 +408,13 @@ pub async fn refusals(backend: &dyn Backend, truth: &[TruthProfile]) {
             range: query.range,
         };
         let stacks: Result<Vec<StackGroup>, Error> = backend
-            .stacks(select.clone(), grouping.clone())
+            .stacks(select.clone(), grouping.clone(), Report::new())
             .collect::<Vec<_>>()
             .await
             .into_iter()
             .collect();
         for (what, error) in [
-            ("series", backend.series(&select, &grouping).await.err()),
+            ("series", backend.series(&select, &grouping, &Report::new()).await.err()),
             ("stacks", stacks.err()),
             ("label_sets", backend.label_sets(&meta).await.err()),
         ] {
@@ -477,11 +480,7 @@ struct Query {
 
 impl Query {
     fn select(&self) -> Select {
-        Select {
-            profile_type: self.profile_type.clone(),
-            selector: self.condition.selector.clone(),
-            range: self.range,
-        }
+        Select::new(self.profile_type.clone(), self.condition.selector.clone(), self.range)
     }
 
     fn is_one_group(&self) -> bool {
@@ -574,7 +573,10 @@ impl<'a> Check<'a> {
             show(labels, if is_whole { *first } else { *start }, *value)
         });
         let asked = format!("series of {query}");
-        let answer = self.ok(&asked, self.backend.series(&query.select(), &query.grouping).await);
+        let answer = self.ok(
+            &asked,
+            self.backend.series(&query.select(), &query.grouping, &Report::new()).await,
+        );
         let points = answer.series.iter().flat_map(|series| {
             let labels = map(&series.labels);
             series
@@ -592,7 +594,7 @@ impl<'a> Check<'a> {
 
     async fn ask_stacks(&self, query: &Query) {
         let asked = format!("stacks of {query}");
-        let mut stream = self.backend.stacks(query.select(), query.grouping.clone());
+        let mut stream = self.backend.stacks(query.select(), query.grouping.clone(), Report::new());
         let mut answer = Vec::new();
         let mut has_negative = false;
         while let Some(group) = stream.next().await {

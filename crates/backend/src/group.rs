@@ -9,7 +9,7 @@ use flamesql_profile::{
 use flamesql_selector::{Filter, Selector};
 
 use crate::{
-    Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select,
+    Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Only, ProfileRow, Select,
     SeriesAnswer, StackGroup,
     digest::{Digest, add, overflow},
 };
@@ -36,6 +36,17 @@ impl Matcher {
             "__period_unit__" => Some(profile_type.period_unit()),
             _ => labels.get(name),
         })
+    }
+}
+
+/// Refuses choices that the sums below do not make.
+fn only_all(select: &Select) -> Result<(), Error> {
+    match select.only {
+        Only::All => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            "choose samples by span, trace or profile: profiles in memory or files are asked as a whole",
+        )),
     }
 }
 
@@ -94,6 +105,7 @@ impl<'a> SeriesSum<'a> {
         grouping: &'a Grouping,
         grain: Step,
     ) -> Result<Self, Error> {
+        only_all(select)?;
         let matcher = Matcher::new(&select.selector)?;
         Ok(Self { select, grouping, matcher, grain, sums: BTreeMap::new(), has_negative: false })
     }
@@ -161,6 +173,7 @@ impl<'a> StackSum<'a> {
         grouping: &'a Grouping,
         grain: Step,
     ) -> Result<Self, Error> {
+        only_all(select)?;
         let matcher = Matcher::new(&select.selector)?;
         let (bin, groups) = (None, BTreeMap::new());
         Ok(Self {

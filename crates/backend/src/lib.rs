@@ -6,7 +6,7 @@
 //! `conformance` (feature `conformance`).
 //!
 //! ```
-//! use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Memory, Select};
+//! use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Memory, Report, Select};
 //! use flamesql_profile::{Labels, ProfileType, TimeRange, Timestamp, folded};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -17,9 +17,9 @@
 //!     let tree = folded::decode(text.as_bytes()).unwrap().into_tree();
 //!     memory.insert(&cpu, &labels, Timestamp::from_nanos(1), 0, &tree).unwrap();
 //! }
-//! let select = Select { profile_type: cpu, selector: "{}".parse().unwrap(), range: TimeRange::ALL };
+//! let select = Select::new(cpu, "{}".parse().unwrap(), TimeRange::ALL);
 //! let by_pod = Grouping { labels: GroupBy::Labels(vec!["pod".into()]), time: Bins::Whole };
-//! let series = memory.series(&select, &by_pod).await?.series;
+//! let series = memory.series(&select, &by_pod, &Report::new()).await?.series;
 //! let sums: Vec<(String, i64)> = series.iter().map(|s| (s.labels.to_string(), s.points[0].value)).collect();
 //! assert_eq!(sums, [(r#"{pod="a"}"#.to_owned(), 3), (r#"{pod="b"}"#.to_owned(), 5)]);
 //! # Ok::<(), flamesql_backend::Error>(())
@@ -37,16 +37,19 @@ mod files;
 mod group;
 mod memory;
 mod query;
+mod report;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
 pub use self::{
-    backend::{Backend, Capabilities, StackStream},
+    backend::{Backend, Capabilities, OnlyCapabilities, StackStream},
     error::{Error, ErrorKind, Notice},
     memory::Memory,
     query::{
-        Bins, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select, SeriesAnswer, StackGroup,
+        Bins, GroupBy, Grouping, LabelSet, MetaQuery, Only, ProfileRow, Select, SeriesAnswer,
+        StackGroup,
     },
+    report::{Coverage, Report},
 };
 
 /// The README's example compiles.

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 
 use crate::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery,
-    ProfileRow, Select, SeriesAnswer, StackGroup, StackStream,
+    ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
@@ -179,7 +179,12 @@ impl Backend for Memory {
         Ok(sets.into_iter().collect())
     }
 
-    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error> {
+    async fn series(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        _report: &Report,
+    ) -> Result<SeriesAnswer, Error> {
         let mut sum = SeriesSum::new(select, grouping, self.capabilities.grain)?;
         for digest in self.digests() {
             sum.add(&digest)?;
@@ -187,7 +192,7 @@ impl Backend for Memory {
         sum.finish()
     }
 
-    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {
+    fn stacks(&self, select: Select, grouping: Grouping, _report: Report) -> StackStream {
         let memory = self.clone();
         stream::once(async move { memory.groups(&select, &grouping) })
             .flat_map(|groups| match groups {

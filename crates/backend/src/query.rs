@@ -12,6 +12,31 @@ pub struct Select {
     pub selector: Selector,
     /// When: a profile counts whole at its time, floored to the source's grain.
     pub range: TimeRange,
+    /// Which samples or profiles of them.
+    pub only: Only,
+}
+
+impl Select {
+    /// All samples of the profiles of one type that a selector and a range choose.
+    pub fn new(profile_type: ProfileType, selector: Selector, range: TimeRange) -> Self {
+        Self { profile_type, selector, range, only: Only::All }
+    }
+}
+
+/// A narrower choice than labels can make. A source that has no such choice refuses all but [`Only::All`]; see
+/// [`Capabilities`](crate::Capabilities).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Only {
+    /// Whatever labels and range choose.
+    #[default]
+    All,
+    /// Samples taken in one of these spans.
+    Spans(Vec<String>),
+    /// Samples taken in one of these traces.
+    Traces(Vec<String>),
+    /// These profiles, by [`ProfileRow::id`].
+    Profiles(Vec<String>),
 }
 
 /// What is kept apart in an answer; all else is added up.

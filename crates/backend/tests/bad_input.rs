@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use flamesql_backend::{Backend, Error, ErrorKind, Files, FilesOptions, Grouping, Memory, Notice};
+use flamesql_backend::{
+    Backend, Error, ErrorKind, Files, FilesOptions, Grouping, Memory, Notice, Report,
+};
 use flamesql_profile::{ProfileType, TimeRange, Timestamp, pprof};
 use futures::StreamExt;
 use tempfile::TempDir;
@@ -238,7 +240,8 @@ async fn many_label_sets_take_no_square_of_time() {
     }
     let memory = Memory::new();
     memory.insert_file("1.pb", &pprof::encode(&profile), Timestamp::from_nanos(0)).unwrap();
-    let answer = memory.series(&select(CPU, "{}"), &support::by(&["thread"])).await.unwrap();
+    let answer =
+        memory.series(&select(CPU, "{}"), &support::by(&["thread"]), &Report::new()).await.unwrap();
     assert_eq!(answer.series.len(), 60_000);
 }
 
@@ -251,7 +254,8 @@ async fn who_leaves_ends_the_reading() {
         support::write(root.path(), &format!("{n}.folded"), b"gr\xf6\xdfe 3\n");
     }
     let files = Files::open(root.path()).unwrap();
-    let mut stream = files.stacks(select("profile:samples:count::", "{}"), Grouping::default());
+    let mut stream =
+        files.stacks(select("profile:samples:count::", "{}"), Grouping::default(), Report::new());
     assert!(futures::FutureExt::now_or_never(stream.next()).is_none());
     drop(stream);
     // The work ends when the last handle on the source does; until then there is nothing to see but the notices.

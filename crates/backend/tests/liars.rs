@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use flamesql_backend::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, Memory, MetaQuery,
-    ProfileRow, Select, SeriesAnswer, StackGroup, StackStream,
+    ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
     conformance::{self, sample_truth, sample_truth_with_negatives},
 };
 use flamesql_profile::{
@@ -194,10 +194,15 @@ impl Backend for Liar {
         self.inner.label_names(&query).await
     }
 
-    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error> {
+    async fn series(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        report: &Report,
+    ) -> Result<SeriesAnswer, Error> {
         self.refuse(select)?;
         let (bent, grouping) = self.bent(select, grouping);
-        let mut answer = self.inner.series(&bent, &grouping).await?;
+        let mut answer = self.inner.series(&bent, &grouping, report).await?;
         for series in &mut answer.series {
             for point in &mut series.points {
                 point.value = self.bent_value(point.value);
@@ -220,7 +225,7 @@ impl Backend for Liar {
         Ok(answer)
     }
 
-    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {
+    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
         if let Err(error) = self.refuse(&select) {
             return stream::iter([Err(error)]).boxed();
         }
@@ -241,7 +246,7 @@ impl Backend for Liar {
             Ok(StackGroup { labels, time, tree: StackTree::default(), has_negative: false })
         });
         self.inner
-            .stacks(bent, grouping)
+            .stacks(bent, grouping, report)
             .flat_map(move |group| {
                 let group = group.map(|mut group| {
                     group.tree = this.bent_tree(&group.tree);

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path, thread};
 
-use flamesql_backend::{Backend, Files, FilesOptions, Grouping, Select};
+use flamesql_backend::{Backend, Files, FilesOptions, Grouping, Report, Select};
 use flamesql_profile::{ProfileType, StackTreeBuilder, TimeRange, Timestamp, pprof};
 use flamesql_selector::Selector;
 use futures::StreamExt;
@@ -26,11 +26,12 @@ fn growth(root: &Path, cache_bytes: usize, expected: i64) -> i64 {
     options.cache_bytes = cache_bytes;
     let files = Files::open_with(root, options).unwrap();
     let cpu = ProfileType::parse("process_cpu:cpu:nanoseconds::").unwrap();
-    let select = Select { profile_type: cpu, selector: Selector::all(), range: TimeRange::ALL };
+    let select = Select::new(cpu, Selector::all(), TimeRange::ALL);
     runtime.block_on(async {
-        let answer = files.series(&select, &Grouping::default()).await.unwrap();
+        let answer = files.series(&select, &Grouping::default(), &Report::new()).await.unwrap();
         assert_eq!(answer.series[0].points[0].value, expected);
-        let groups: Vec<_> = files.stacks(select, Grouping::default()).collect().await;
+        let groups: Vec<_> =
+            files.stacks(select, Grouping::default(), Report::new()).collect().await;
         assert_eq!(groups[0].as_ref().unwrap().tree.total().unwrap(), expected);
     });
     status("VmHWM:") - before

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use flamesql_backend::{Backend, Files, GroupBy, Grouping, Select};
+use flamesql_backend::{Backend, Files, GroupBy, Grouping, Report, Select};
 use flamesql_profile::{Labels, ProfileType, TimeRange, Timestamp, pprof};
 use flamesql_selector::Selector;
 
@@ -166,7 +166,7 @@ async fn compare(
     let expected = expected(rows, id, names, from, to);
     let range = TimeRange::new(Timestamp::from_nanos(from), Timestamp::from_nanos(to)).unwrap();
     let profile_type = ProfileType::parse(id).unwrap();
-    let select = Select { profile_type, selector: Selector::all(), range };
+    let select = Select::new(profile_type, Selector::all(), range);
     let labels = names.map_or(GroupBy::All, |names| GroupBy::Labels(names.to_vec()));
     let grouping = Grouping { labels, ..Grouping::default() };
 
@@ -178,7 +178,7 @@ async fn compare(
     }
     assert_eq!(found, expected, "{select:?} {grouping:?}");
 
-    let series = files.series(&select, &grouping).await.unwrap().series;
+    let series = files.series(&select, &grouping, &Report::new()).await.unwrap().series;
     let sums: Vec<_> = series.iter().map(|s| (owned(&s.labels), s.points[0].value)).collect();
     let expected: Vec<_> = expected
         .into_iter()
@@ -191,7 +191,7 @@ async fn compare(
 async fn one_series_is_over_what_a_double_can_hold() {
     let files = Files::open(root()).unwrap();
     let select = support::select("process_cpu:cpu:nanoseconds:cpu:nanoseconds", r#"{pod="big"}"#);
-    let answer = files.series(&select, &Grouping::default()).await.unwrap();
+    let answer = files.series(&select, &Grouping::default(), &Report::new()).await.unwrap();
     let value = answer.series[0].points[0].value;
     assert!(value > 1 << 53 && value as f64 as i64 != value, "{value}");
 }

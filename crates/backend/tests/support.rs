@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration, time::UNIX_EPOCH};
 
 use flamesql_backend::{
-    Backend, Error, Files, FilesOptions, GroupBy, Grouping, Memory, Select, StackGroup,
+    Backend, Error, Files, FilesOptions, GroupBy, Grouping, Memory, Report, Select, StackGroup,
     conformance::TruthProfile,
 };
 use flamesql_profile::{
@@ -107,11 +107,11 @@ pub(crate) fn strict() -> FilesOptions {
 }
 
 pub(crate) fn select(profile_type: &str, selector: &str) -> Select {
-    Select {
-        profile_type: ProfileType::parse(profile_type).unwrap(),
-        selector: selector.parse().unwrap(),
-        range: TimeRange::ALL,
-    }
+    Select::new(
+        ProfileType::parse(profile_type).unwrap(),
+        selector.parse().unwrap(),
+        TimeRange::ALL,
+    )
 }
 
 pub(crate) fn by(names: &[&str]) -> Grouping {
@@ -125,7 +125,7 @@ pub(crate) async fn series(
     select: &Select,
     grouping: &Grouping,
 ) -> Result<Vec<String>, Error> {
-    let answer = backend.series(select, grouping).await?;
+    let answer = backend.series(select, grouping, &Report::new()).await?;
     let sum = |points: &[flamesql_profile::Point]| points.iter().map(|p| p.value).sum::<i64>();
     Ok(answer.series.iter().map(|s| format!("{} {}", s.labels, sum(&s.points))).collect())
 }
@@ -135,11 +135,13 @@ pub(crate) async fn stacks(
     select: &Select,
     grouping: &Grouping,
 ) -> Result<Vec<StackGroup>, Error> {
-    backend.stacks(select.clone(), grouping.clone()).collect::<Vec<_>>().await.into_iter().collect()
+    let groups = backend.stacks(select.clone(), grouping.clone(), Report::new());
+    groups.collect::<Vec<_>>().await.into_iter().collect()
 }
 
 /// Everything of one type, added up.
 pub(crate) async fn total(files: &Files, profile_type: &str) -> Result<i64, Error> {
-    let answer = files.series(&select(profile_type, "{}"), &Grouping::default()).await?;
+    let answer =
+        files.series(&select(profile_type, "{}"), &Grouping::default(), &Report::new()).await?;
     Ok(answer.series.iter().flat_map(|s| &s.points).map(|p| p.value).sum())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
-use flamesql_backend::{Bins, GroupBy, Grouping, LabelSet, MetaQuery};
+use flamesql_backend::{Bins, GroupBy, Grouping, LabelSet, MetaQuery, Report};
 use flamesql_engine::resolve_profile_type;
 use flamesql_profile::{Labels, Timestamp, Unit, format_value};
 
@@ -40,12 +40,12 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
         };
         check_labels(&group_by, &backend.label_sets(&query).await?, &source)?;
     }
-    let select = flamesql_backend::Select { profile_type: profile_type.clone(), selector, range };
+    let select = flamesql_backend::Select::new(profile_type.clone(), selector, range);
     let grouping = Grouping {
         labels: GroupBy::Labels(group_by.clone()),
         time: Bins::Every { step, origin: Timestamp::from_nanos(0) },
     };
-    let answer = backend.series(&select, &grouping).await?;
+    let answer = backend.series(&select, &grouping, &Report::new()).await?;
     if args.output.strict {
         source.check_notices()?;
     }

@@ -146,7 +146,7 @@ pub(crate) struct Request {
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = if self.shape == Shape::Points { "series" } else { "stacks" };
-        let Select { profile_type, selector, range } = &self.select;
+        let Select { profile_type, selector, range, .. } = &self.select;
         write!(f, "{method} type={profile_type} selector={selector} range={range}")?;
         match &self.grouping.labels {
             GroupBy::Labels(names) if names.is_empty() => {}
@@ -269,7 +269,7 @@ pub(crate) async fn plan(
         for profile_type in &profile_types {
             for (range, grouping) in pieces(range, table.coarse(), capabilities.grain) {
                 let (profile_type, selector) = (profile_type.clone(), selector.clone());
-                let select = Select { profile_type, selector, range };
+                let select = Select::new(profile_type, selector, range);
                 requests.push(Request {
                     shape,
                     select,

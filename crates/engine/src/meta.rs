@@ -165,7 +165,7 @@ impl MetaTable {
                 let mut rows: BTreeMap<(flamesql_profile::Timestamp, String), Vec<ProfileRow>> =
                     BTreeMap::new();
                 for profile_type in backend.profile_types(range).await? {
-                    let select = Select { profile_type, selector: Selector::all(), range };
+                    let select = Select::new(profile_type, Selector::all(), range);
                     for row in backend.profiles(&select).await? {
                         rows.entry((row.time, row.id.clone())).or_default().push(row);
                     }

@@ -11,7 +11,9 @@ use arrow::{
     error::ArrowError,
 };
 use flamesql_backend::StackGroup;
-use flamesql_profile::{FunctionTotals, Labels, NameId, NodeId, Series, StackTree, Timestamp};
+use flamesql_profile::{
+    CallEdge, FunctionTotals, Labels, NameId, NodeId, Series, StackTree, Timestamp,
+};
 
 use crate::{Error, ErrorKind, TableKind, law::Coarse, schema};
 
@@ -31,6 +33,8 @@ pub(crate) enum Shape {
     Leaves,
     /// A function with self and total.
     Functions,
+    /// A caller and a callee with the value of their calls.
+    Edges,
 }
 
 impl Shape {
@@ -49,6 +53,7 @@ impl Shape {
                 Self::Points
             }
             (TableKind::Functions, _) => Self::Functions,
+            (TableKind::CallEdges, _) => Self::Edges,
         }
     }
 }
@@ -66,6 +71,7 @@ enum Rows {
     Points(Vec<flamesql_profile::Point>),
     Stacks(StackTree, Vec<(NodeId, i64)>),
     Functions(StackTree, Vec<FunctionTotals>),
+    Edges(StackTree, Vec<CallEdge>),
 }
 
 impl Cursor {
@@ -98,6 +104,11 @@ impl Cursor {
                 functions.retain(|function| function.self_value != 0);
                 Rows::Functions(tree, functions)
             }
+            Shape::Edges => {
+                let mut edges = tree.call_edges()?;
+                edges.retain(|edge| edge.value != 0);
+                Rows::Edges(tree, edges)
+            }
             Shape::Stacks | Shape::Points => {
                 let stacks = tree.stacks().collect();
                 Rows::Stacks(tree, stacks)
@@ -116,6 +127,7 @@ impl Cursor {
             Rows::Points(points) => points.len(),
             Rows::Stacks(_, stacks) => stacks.len(),
             Rows::Functions(_, functions) => functions.len(),
+            Rows::Edges(_, edges) => edges.len(),
         };
         while self.next < len && into.n_rows < max && !into.is_full() {
             let mut row = Row {
@@ -124,6 +136,7 @@ impl Cursor {
                 time: self.time,
                 stack: None,
                 function: None,
+                caller: None,
                 value: 0,
                 total: 0,
             };
@@ -143,6 +156,12 @@ impl Cursor {
                     row.function = name.map(|name| tree.names().get(name));
                     (row.value, row.total) = (self_value, total);
                 }
+                Rows::Edges(tree, edges) => {
+                    let CallEdge { caller, callee, value } = edges[self.next];
+                    (row.caller, row.function) =
+                        (Some(tree.names().get(caller)), Some(tree.names().get(callee)));
+                    (row.value, row.total) = (value, value);
+                }
             }
             into.push(&row)?;
             self.next += 1;
@@ -151,13 +170,14 @@ impl Cursor {
     }
 }
 
-/// One row, of whatever kind. `value` is what samples and series call so, and functions `self`.
+/// One row, of whatever kind. `value` is what functions call `self`, and `function` what edges call `callee`.
 struct Row<'a> {
     profile_type: &'a str,
     labels: &'a Labels,
     time: Timestamp,
     stack: Option<(&'a StackTree, NodeId)>,
     function: Option<&'a str>,
+    caller: Option<&'a str>,
     value: i64,
     total: i64,
 }
@@ -179,6 +199,7 @@ enum Column {
     Label(String, StringBuilder),
     Stack(ListBuilder<StringBuilder>),
     Function(StringBuilder),
+    Caller(StringBuilder),
     Value(Int64Builder),
     Total(Int64Builder),
 }
@@ -204,7 +225,8 @@ impl RowBuilder {
                         false,
                     )))
                 }
-                "function" => Column::Function(StringBuilder::new()),
+                "function" | "callee" => Column::Function(StringBuilder::new()),
+                "caller" => Column::Caller(StringBuilder::new()),
                 "value" | "self" => Column::Value(Int64Builder::new()),
                 "total" => Column::Total(Int64Builder::new()),
                 name => unreachable!("no table has a column {name}"),
@@ -235,6 +257,7 @@ impl RowBuilder {
                     None => 0,
                 },
                 Column::Function(_) => row.function.map_or(0, str::len),
+                Column::Caller(_) => row.caller.map_or(0, str::len),
                 Column::Time(_) | Column::ProfileType(_) | Column::Value(_) | Column::Total(_) => 0,
             };
         }
@@ -266,6 +289,7 @@ impl RowBuilder {
                     lists.append(true);
                 }
                 Column::Function(texts) => texts.append_option(row.function),
+                Column::Caller(texts) => texts.append_option(row.caller),
                 Column::Value(values) => values.append_value(row.value),
                 Column::Total(values) => values.append_value(row.total),
             }
@@ -283,9 +307,10 @@ impl RowBuilder {
             .map(|column| -> ArrayRef {
                 match column {
                     Column::Time(b) => Arc::new(b.finish()),
-                    Column::ProfileType(b) | Column::Label(_, b) | Column::Function(b) => {
-                        Arc::new(b.finish())
-                    }
+                    Column::ProfileType(b)
+                    | Column::Label(_, b)
+                    | Column::Function(b)
+                    | Column::Caller(b) => Arc::new(b.finish()),
                     Column::Labels(b) => Arc::new(b.finish()),
                     Column::Stack(b) => Arc::new(b.finish()),
                     Column::Value(b) | Column::Total(b) => Arc::new(b.finish()),

@@ -14,7 +14,7 @@ use datafusion::{
     },
 };
 use flamesql_backend::{
-    Bins, ErrorKind as BackendErrorKind, GroupBy, Grouping, Select, StackGroup, StackStream,
+    Bins, ErrorKind as BackendErrorKind, GroupBy, Grouping, Report, Select, StackGroup, StackStream,
 };
 use flamesql_profile::{ErrorKind as ProfileErrorKind, Labels, Timestamp};
 use futures::{StreamExt, stream};
@@ -235,7 +235,10 @@ impl Reader {
         let backend = source.backend.as_ref();
         self.count_requests(1)?;
         if request.shape == Shape::Points {
-            let answer = match backend.series(&request.select, &request.grouping).await {
+            let answer = match backend
+                .series(&request.select, &request.grouping, &Report::new())
+                .await
+            {
                 // A part that nobody asked for may be too large, and parts may have cancelled out: a row that is gone is
                 // not the same as a row of 0. R's own rows tell.
                 Ok(answer) if answer.has_negative && request.is_coarse => None,
@@ -253,11 +256,12 @@ impl Reader {
                 answer.series.into_iter().map(|s| Cursor::of_series(Arc::clone(&profile_type), s)),
             );
         } else if backend.capabilities().groups_stacks || is_one_group(&request.grouping) {
-            let stream = backend.stacks(request.select.clone(), request.grouping.clone());
+            let stream =
+                backend.stacks(request.select.clone(), request.grouping.clone(), Report::new());
             self.streams.push(Open { request, stream, n_groups: 0 });
         } else {
             // Which groups there are is found first, exactly; then each is asked for by itself.
-            let found = backend.series(&request.select, &request.grouping).await?;
+            let found = backend.series(&request.select, &request.grouping, &Report::new()).await?;
             let mut groups = Vec::new();
             for series in &found.series {
                 for point in &series.points {
@@ -294,12 +298,12 @@ impl Reader {
         time: Timestamp,
     ) -> StackStream {
         let source = Arc::clone(source);
-        stream::once(async move { source.backend.stacks(select, Grouping::default()) })
-            .flatten()
-            .map(move |group| {
-                group.map(|group| StackGroup { labels: labels.clone(), time, ..group })
-            })
-            .boxed()
+        stream::once(
+            async move { source.backend.stacks(select, Grouping::default(), Report::new()) },
+        )
+        .flatten()
+        .map(move |group| group.map(|group| StackGroup { labels: labels.clone(), time, ..group }))
+        .boxed()
     }
 
     fn take_group(&mut self, request: &Request, group: StackGroup) -> Result<(), Error> {
@@ -330,6 +334,7 @@ impl Reader {
             TableKind::Series => Shape::Points,
             TableKind::Samples => Shape::Stacks,
             TableKind::Functions => Shape::Functions,
+            TableKind::CallEdges => Shape::Edges,
         };
         Request { shape, select, grouping, is_coarse: false }
     }

@@ -14,11 +14,13 @@ pub enum TableKind {
     Samples,
     /// One row for each label set, time and function.
     Functions,
+    /// One row for each label set, time, caller and callee.
+    CallEdges,
 }
 
 impl TableKind {
     /// All additive tables.
-    pub const ALL: [Self; 3] = [Self::Series, Self::Samples, Self::Functions];
+    pub const ALL: [Self; 4] = [Self::Series, Self::Samples, Self::Functions, Self::CallEdges];
 
     /// The name in SQL.
     pub const fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl TableKind {
             Self::Series => "series",
             Self::Samples => "samples",
             Self::Functions => "functions",
+            Self::CallEdges => "call_edges",
         }
     }
 
@@ -46,13 +49,18 @@ impl TableKind {
                     measure("total"),
                 ]
             }
+            Self::CallEdges => vec![
+                Field::new("caller", DataType::Utf8, false),
+                Field::new("callee", DataType::Utf8, false),
+                measure("value"),
+            ],
         }
     }
 
     /// The names of its measures: what is added up.
     pub(crate) const fn measures(self) -> &'static [&'static str] {
         match self {
-            Self::Series | Self::Samples => &["value"],
+            Self::Series | Self::Samples | Self::CallEdges => &["value"],
             Self::Functions => &["self", "total"],
         }
     }

@@ -42,7 +42,7 @@ mod wire;
 pub use self::{
     duration::{format_duration, parse_duration, parse_time},
     error::{Error, ErrorKind},
-    functions::FunctionTotals,
+    functions::{CallEdge, FunctionTotals},
     labels::Labels,
     names::{NameId, Names},
     profile_type::ProfileType,

@@ -28,7 +28,7 @@ use tokio::{sync::mpsc, task};
 
 use crate::{
     Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow,
-    Select, SeriesAnswer, StackGroup, StackStream,
+    Report, Select, SeriesAnswer, StackGroup, StackStream,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
@@ -523,7 +523,12 @@ impl Backend for Files {
         .await
     }
 
-    async fn series(&self, select: &Select, grouping: &Grouping) -> Result<SeriesAnswer, Error> {
+    async fn series(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        _report: &Report,
+    ) -> Result<SeriesAnswer, Error> {
         let (select, grouping) = (select.clone(), grouping.clone());
         self.blocking(move |inner| {
             let mut sum = SeriesSum::new(&select, &grouping, Step::NANOSECOND)?;
@@ -534,7 +539,7 @@ impl Backend for Files {
         .await
     }
 
-    fn stacks(&self, select: Select, grouping: Grouping) -> StackStream {
+    fn stacks(&self, select: Select, grouping: Grouping, _report: Report) -> StackStream {
         let inner = Arc::clone(&self.inner);
         stream::once(async move {
             // Two groups wait at most: who reads slowly or not at all stops the work.

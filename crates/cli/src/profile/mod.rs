@@ -7,7 +7,7 @@ mod tree;
 use std::{collections::BTreeSet, io::Write as _};
 
 use anyhow::Context as _;
-use flamesql_backend::{Backend, ErrorKind, Grouping, Select};
+use flamesql_backend::{Backend, ErrorKind, Grouping, Report, Select};
 use flamesql_engine::resolve_profile_type;
 use flamesql_profile::{ProfileType, StackTree, Timestamp, Unit, folded, format_value, pprof};
 use futures::TryStreamExt as _;
@@ -36,8 +36,9 @@ pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
 
     let (profile_type, choice) =
         resolve_profile_type(backend, args.select.profile_type.as_deref(), range).await?;
-    let select = Select { profile_type: profile_type.clone(), selector, range };
-    let group = backend.stacks(select.clone(), Grouping::default()).try_next().await?;
+    let select = Select::new(profile_type.clone(), selector, range);
+    let group =
+        backend.stacks(select.clone(), Grouping::default(), Report::new()).try_next().await?;
     let whole = group.map(|group| group.tree).unwrap_or_default();
     let is_told = !args.output.quiet || format == ProfileFormat::Pprof;
     let found = if is_told { Found::of(backend, &select).await? } else { Found::default() };

@@ -114,7 +114,16 @@ async fn sources_are_schemas() {
     let tables = rows(&s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'staging' ORDER BY 1").await;
     assert_eq!(
         tables,
-        ["functions", "label_sets", "labels", "profile_types", "profiles", "samples", "series"]
+        [
+            "call_edges",
+            "functions",
+            "label_sets",
+            "labels",
+            "profile_types",
+            "profiles",
+            "samples",
+            "series"
+        ]
     );
     let clash = Engine::builder()
         .source("a-b", Arc::new(Memory::new()))

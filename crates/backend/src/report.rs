@@ -1,0 +1,132 @@
+//! What a source tells about its work beside the answer.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::Notice;
+
+/// Collects what the work for one question came to. Cloning gives another handle on the same report.
+///
+/// It is handed to [`Backend::series`](crate::Backend::series) and [`Backend::stacks`](crate::Backend::stacks), which
+/// may leave it alone: a report in which nothing stands says that one request was made and nothing is missing.
+///
+/// ```
+/// use flamesql_backend::Report;
+///
+/// let report = Report::new();
+/// let handle = report.clone();
+/// handle.add_requests(2);
+/// assert_eq!(report.requests(), 2);
+/// assert!(report.coverage().is_complete());
+/// ```
+#[derive(Clone, Default)]
+pub struct Report(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    cache_hits: AtomicU64,
+    asked: AtomicU64,
+    answered: AtomicU64,
+    notices: Mutex<Vec<Notice>>,
+}
+
+/// How much of a question was answered, where it was asked in slices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// How many slices were asked for.
+    pub asked: u64,
+    /// How many of them were answered.
+    pub answered: u64,
+    /// How many failed; what they hold is missing.
+    pub failed: u64,
+}
+
+impl Coverage {
+    /// Whether no slice failed.
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0
+    }
+}
+
+impl Report {
+    /// A report in which nothing stands.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts requests that went over the wire, repeated ones included.
+    pub fn add_requests(&self, n: u64) {
+        self.0.requests.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were read: of bodies as they came over the wire, or of files.
+    pub fn add_bytes(&self, n: u64) {
+        self.0.bytes.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts parts of the answer that were in memory already.
+    pub fn add_cache_hits(&self, n: u64) {
+        self.0.cache_hits.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts slices that are being asked for.
+    pub fn add_asked(&self, n: u64) {
+        self.0.asked.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts slices that were answered in full.
+    pub fn add_answered(&self, n: u64) {
+        self.0.answered.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Says that something is missing or was repaired; a slice that failed is told so.
+    pub fn add_notice(&self, notice: Notice) {
+        self.0.notices.lock().expect("no thread panics while it holds this lock").push(notice);
+    }
+
+    /// How many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes were read.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many parts were in memory already.
+    pub fn cache_hits(&self) -> u64 {
+        self.0.cache_hits.load(Ordering::Relaxed)
+    }
+
+    /// How much was answered.
+    pub fn coverage(&self) -> Coverage {
+        let asked = self.0.asked.load(Ordering::Relaxed);
+        let answered = self.0.answered.load(Ordering::Relaxed);
+        let failed = self.notices().iter().filter(|notice| notice.is_missing).count() as u64;
+        Coverage { asked, answered, failed }
+    }
+
+    /// What is missing or was repaired.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.notices.lock().expect("no thread panics while it holds this lock").clone()
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("requests", &self.requests())
+            .field("bytes", &self.bytes())
+            .field("cache_hits", &self.cache_hits())
+            .field("coverage", &self.coverage())
+            .finish_non_exhaustive()
+    }
+}
