@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
 fn scan(facts: &ScanFacts) -> String {
     let mut what = format!("{}.{}", facts.source, facts.table);
     let types: Vec<String> = facts.profile_types.iter().map(ToString::to_string).collect();
-    if !types.is_empty() && facts.type_choice != TypeChoice::NotNeeded {
+    if !types.is_empty() {
         what.push_str(&format!(" of {}", types.join(", ")));
         match footer::how(facts.type_choice) {
             "" => {}

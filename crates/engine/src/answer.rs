@@ -9,7 +9,7 @@ use std::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
-use flamesql_backend::Notice;
+use flamesql_backend::{Notice, Report};
 use flamesql_profile::{ProfileType, Step, TimeRange};
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -44,8 +44,10 @@ pub struct ScanFacts {
     pub n_requests: Option<usize>,
     /// Whether rows were added up by the source.
     pub is_coarse: bool,
-    /// What was skipped or repaired at the source.
+    /// What was skipped or repaired at the source before this statement.
     pub notices: Vec<Notice>,
+    /// What the work came to so far: whole once all rows are read.
+    pub report: Report,
 }
 
 impl Answer {

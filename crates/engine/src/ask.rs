@@ -9,128 +9,31 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+use arrow::datatypes::SchemaRef;
+use datafusion::{catalog::Session, logical_expr::Expr};
+use flamesql_backend::{
+    Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Report, Select,
 };
-use datafusion::{catalog::Session, common::DFSchema, logical_expr::Expr};
-use flamesql_backend::{Backend, Bins, GroupBy, Grouping, MetaQuery, Notice, Select};
 use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
 use flamesql_selector::{Matcher, Selector};
 
 use crate::{
-    Error, ErrorKind, TableKind,
+    Error, ErrorKind, TableKind, TypeChoice,
     catalog::Source,
-    condition::{Condition, VALUE},
-    law::{Coarse, LabelNeed, TimeNeed},
-    options::{self, Options},
+    coarse::{Coarse, LabelNeed, TimeNeed},
+    condition::Condition,
+    options::{self, Explaining, Options},
     rows::Shape,
     table::AdditiveTable,
+    times::Times,
+    types::{choose_type, list, no_type},
+    values::all_true,
+    why::Why,
 };
 
-/// How the profile type of a scan was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TypeChoice {
-    /// The statement, or the caller by its full id, names it.
-    Named,
-    /// The session names it, or a part of it that is unique.
-    Session,
-    /// The source has no other.
-    Only,
-    /// The source says that it is to be shown first, as a file does.
-    Default,
-    /// The table needs none.
-    NotNeeded,
-}
-
-impl fmt::Display for TypeChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Named => "as named",
-            Self::Session => "of the session",
-            Self::Only => "the only one",
-            Self::Default => "the source's default",
-            Self::NotNeeded => "not needed",
-        })
-    }
-}
-
-/// The profile type that `hint` means at a source: a full id, or a part of one that no other type there has. Without a
-/// hint it is the source's only type or its default.
-///
-/// # Errors
-///
-/// If no type or more than one qualifies; the message lists those that there are.
-pub async fn resolve_profile_type(
-    backend: &dyn Backend,
-    hint: Option<&str>,
-    range: TimeRange,
-) -> Result<(ProfileType, TypeChoice), Error> {
-    let types = backend.profile_types(range).await?;
-    choose_type(backend, hint, &types).await
-}
-
-async fn choose_type(
-    backend: &dyn Backend,
-    hint: Option<&str>,
-    types: &[ProfileType],
-) -> Result<(ProfileType, TypeChoice), Error> {
-    if let Some(hint) = hint {
-        if let Some(exact) = types.iter().find(|t| t.as_str() == hint) {
-            return Ok((exact.clone(), TypeChoice::Named));
-        }
-        if let Ok(id) = ProfileType::parse(hint)
-            && let Some(found) = types.iter().find(|t| t.matches(&id))
-        {
-            return Ok((found.clone(), TypeChoice::Named));
-        }
-        let called: Vec<&ProfileType> = types.iter().filter(|t| t.is_called(hint)).collect();
-        return match called.as_slice() {
-            [one] => Ok(((*one).clone(), TypeChoice::Session)),
-            [] if hint.contains(':') && ProfileType::parse(hint).is_err() => {
-                Err(ProfileType::parse(hint)
-                    .map_or_else(Error::from, |_| no_type("", types))
-                    .with_hint(list(types)))
-            }
-            [] => Err(no_type(&format!("there is no profile type {hint:?} here"), types)),
-            several => {
-                // What a source shows first is also what it means by a name.
-                let default = backend.default_profile_type().await?;
-                match default.filter(|default| several.contains(&default)) {
-                    Some(default) => Ok((default, TypeChoice::Session)),
-                    None => {
-                        let what = format!("{} profile types are called {hint:?}", several.len());
-                        let several: Vec<ProfileType> = several.iter().copied().cloned().collect();
-                        Err(no_type(&what, &several))
-                    }
-                }
-            }
-        };
-    }
-    if let [only] = types {
-        return Ok((only.clone(), TypeChoice::Only));
-    }
-    if let Some(default) = backend.default_profile_type().await?.filter(|t| types.contains(t)) {
-        return Ok((default, TypeChoice::Default));
-    }
-    Err(no_type("no profile type is named", types))
-}
-
-fn list(types: &[ProfileType]) -> String {
-    match types {
-        [] => "the source has no profiles in this range".to_owned(),
-        types => {
-            let ids: Vec<&str> = types.iter().map(ProfileType::as_str).collect();
-            format!("the source has {}", ids.join(", "))
-        }
-    }
-}
-
-fn no_type(what: &str, types: &[ProfileType]) -> Error {
-    Error::new(ErrorKind::Query, format!("{what}; {}", list(types)))
-        .with_hint("name one: WHERE profile_type = '...', --type, or SET flamesql.profile_type")
-}
+/// How many values of one label a request may list. A condition that more of them fulfil is asked in several requests,
+/// whose label sets have nothing in common.
+const MAX_ALTERNATIVES: usize = 1000;
 
 /// One request to a backend.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,11 +46,24 @@ pub(crate) struct Request {
     pub(crate) is_coarse: bool,
 }
 
+impl Request {
+    /// Whether the answer is a single group, which every source gives at once.
+    pub(crate) fn is_one_group(&self) -> bool {
+        self.grouping == Grouping::default()
+    }
+}
+
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = if self.shape == Shape::Points { "series" } else { "stacks" };
-        let Select { profile_type, selector, range, .. } = &self.select;
+        let Select { profile_type, selector, range, only, .. } = &self.select;
         write!(f, "{method} type={profile_type} selector={selector} range={range}")?;
+        match only {
+            Only::Spans(ids) => write!(f, " spans=({})", ids.join(", "))?,
+            Only::Traces(ids) => write!(f, " traces=({})", ids.join(", "))?,
+            Only::Profiles(ids) => write!(f, " profiles=({})", ids.join(", "))?,
+            _ => {}
+        }
         match &self.grouping.labels {
             GroupBy::Labels(names) if names.is_empty() => {}
             GroupBy::Labels(names) => write!(f, " by=({})", names.join(", "))?,
@@ -173,7 +89,10 @@ pub(crate) struct Plan {
     pub(crate) source: Arc<Source>,
     pub(crate) kind: TableKind,
     pub(crate) coarse: Option<Coarse>,
+    pub(crate) why: Option<Why>,
     pub(crate) requests: Vec<Request>,
+    /// How many requests there will be; `None` if only the data can tell.
+    pub(crate) n_requests: Option<usize>,
     /// All labels of the source: one group of whole label sets is told from others by those it lacks.
     pub(crate) label_names: Vec<String>,
     /// The labels that are columns.
@@ -184,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) is_range_chosen: bool,
     pub(crate) notices: Vec<Notice>,
     pub(crate) options: Options,
+    /// What the work came to.
+    pub(crate) report: Report,
 }
 
 impl Plan {
@@ -196,6 +117,17 @@ impl Plan {
         Error::new(ErrorKind::Query, what).with_hint(
             "ask for a shorter range, fewer label sets or wider bins, or SET flamesql.max_requests",
         )
+    }
+
+    /// Whether a request comes to one question to the source, whatever the data.
+    pub(crate) fn is_one_question(&self, request: &Request) -> bool {
+        let groups = self.source.backend.capabilities().groups_stacks;
+        groups || request.shape == Shape::Points || request.is_one_group()
+    }
+
+    /// The selection of one group alone.
+    pub(crate) fn narrow(&self, request: &Request, labels: &Labels, time: Timestamp) -> Select {
+        narrow(&request.select, &request.grouping, &self.label_names, labels, time)
     }
 }
 
@@ -211,43 +143,18 @@ pub(crate) async fn plan(
     let options = Options::of(session);
     let capabilities = backend.capabilities();
 
-    let (range, is_range_chosen) = range(&conditions, &options, session, capabilities.is_finite)?;
+    let times = Asked::of(table, &conditions, &options, session, capabilities.is_finite)?;
+    let range = times.hull;
     let types = backend.profile_types(range).await?;
-    let on_type: Vec<Expr> = conditions
-        .iter()
-        .filter_map(|c| if let Condition::Type(expr) = c { Some(expr.clone()) } else { None })
-        .collect();
-    let (profile_types, type_choice) = if on_type.is_empty() {
-        // A range without profiles is an empty answer, not a missing choice.
-        match types.as_slice() {
-            [] => (Vec::new(), TypeChoice::Only),
-            types => {
-                // Who speaks of the type does not mean a default that he did not name.
-                let speaks_of_type = table.coarse().is_some_and(|c| c.profile_type);
-                if speaks_of_type && types.len() > 1 && options.profile_type.is_none() {
-                    return Err(no_type(
-                        "no profile type is named, though the statement speaks of it",
-                        types,
-                    ));
-                }
-                let (one, choice) =
-                    choose_type(backend, options.profile_type.as_deref(), types).await?;
-                (vec![one], choice)
-            }
-        }
-    } else {
-        let texts: Vec<Option<&str>> = types.iter().map(|t| Some(t.as_str())).collect();
-        let fits = all_true(session, &on_type, &texts)?;
-        let fitting = types.iter().zip(fits).filter(|(_, fits)| *fits).map(|(t, _)| t.clone());
-        (fitting.collect(), TypeChoice::Named)
-    };
+    let (profile_types, type_choice) =
+        profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
     if profile_types.is_empty() && !types.is_empty() {
         let reason = format!("no profile type qualifies; {}", list(&types));
         notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
     }
-    if let Some(coarse) = table.coarse().filter(|c| c.sums && !c.profile_type) {
-        one_unit(&profile_types, coarse)?;
+    for sum in table.sums() {
+        sum.check(session, &profile_types)?;
     }
 
     let only_type = match profile_types.as_slice() {
@@ -259,23 +166,23 @@ pub(crate) async fn plan(
         .iter()
         .filter_map(|c| if let Condition::Constant(expr) = c { Some(expr.clone()) } else { None })
         .collect();
-    let selector = match all_true(session, &constants, &[None])?[0] {
-        true => selector(&conditions, backend, session, &meta).await?,
-        false => None,
+    let selectors = match all_true(session, &constants, &[None])?[0] && !range.is_empty() {
+        true => selectors(&conditions, backend, session, &meta).await?,
+        false => Vec::new(),
     };
+    let only = only(table, &conditions, &capabilities)?;
     let shape = Shape::of(table.kind(), table.coarse(), schema);
+    let shape = if only == Only::All { shape } else { shape.of_stacks() };
     let mut requests = Vec::new();
-    if let Some(selector) = selector.filter(|_| !range.is_empty()) {
-        for profile_type in &profile_types {
-            for (range, grouping) in pieces(range, table.coarse(), capabilities.grain) {
-                let (profile_type, selector) = (profile_type.clone(), selector.clone());
-                let select = Select::new(profile_type, selector, range);
-                requests.push(Request {
-                    shape,
-                    select,
-                    grouping,
-                    is_coarse: table.coarse().is_some(),
-                });
+    for profile_type in &profile_types {
+        for selector in &selectors {
+            for range in times.times.ranges() {
+                for (range, grouping) in pieces(*range, table.coarse(), capabilities.grain) {
+                    let mut select = Select::new(profile_type.clone(), selector.clone(), range);
+                    select.only = only.clone();
+                    let is_coarse = table.coarse().is_some();
+                    requests.push(Request { shape, select, grouping, is_coarse });
+                }
             }
         }
     }
@@ -286,82 +193,185 @@ pub(crate) async fn plan(
             backend.label_names(&meta).await?
         };
     let strict = options.strict;
-    let too_many = requests.len() > options.max_requests;
-    let plan = Plan {
+    let mut plan = Plan {
         source: Arc::clone(&source),
         kind: table.kind(),
         coarse: table.coarse().cloned(),
+        why: table.why().cloned(),
         requests,
+        n_requests: None,
         label_names,
         label_columns: table.label_columns().to_vec(),
         profile_types,
         type_choice,
         range,
-        is_range_chosen,
+        is_range_chosen: times.is_chosen,
         notices,
         options,
+        report: Report::new(),
     };
-    if too_many {
+    if plan.requests.len() > plan.options.max_requests {
         return Err(plan.too_many(plan.requests.len()));
     }
+    let is_explained = session.config().get_extension::<Explaining>().is_some();
+    plan.n_requests = count(&plan, is_explained).await?;
     match plan.notices.iter().find(|notice| notice.is_missing) {
         Some(notice) if strict => Err(Error::new(ErrorKind::Partial, notice.to_string())),
         _ => Ok(plan),
     }
 }
 
-fn range(
+/// How many requests there will be. Where that depends on data the source is asked which groups there are, but only for
+/// EXPLAIN: who runs the statement finds out on the way.
+async fn count(plan: &Plan, is_explained: bool) -> Result<Option<usize>, Error> {
+    let mut n = plan.requests.len();
+    for request in plan.requests.iter().filter(|request| !plan.is_one_question(request)) {
+        if !is_explained {
+            return Ok(None);
+        }
+        let backend = &plan.source.backend;
+        let found = backend.series(&request.select, &request.grouping, &plan.report).await?;
+        n += found.series.iter().map(|series| series.points.len()).sum::<usize>();
+    }
+    Ok(Some(n))
+}
+
+/// The times that a scan asks for.
+struct Asked {
+    times: Times,
+    hull: TimeRange,
+    /// Whether the statement or the session says anything about it.
+    is_chosen: bool,
+}
+
+impl Asked {
+    fn of(
+        table: &AdditiveTable,
+        conditions: &[Condition],
+        options: &Options,
+        session: &dyn Session,
+        is_finite: bool,
+    ) -> Result<Self, Error> {
+        let mut said = Times::all();
+        for condition in conditions {
+            if let Condition::Times(times) = condition {
+                said = said.intersect(times);
+            }
+        }
+        let (default, is_set) = options.range(options::statement_time(session), is_finite)?;
+        let is_chosen = is_set || said != Times::all();
+        if !is_chosen && !is_finite && table.speaks_of().time {
+            let what = format!(
+                "the condition on time gives no bound, and {} has no first profile to begin with",
+                table.source().name
+            );
+            return Err(Error::new(ErrorKind::Query, what).with_hint(
+                "add a bound such as time >= now() - INTERVAL '1 hour', or --from, or SET flamesql.from",
+            ));
+        }
+        let Some(hull) = said.hull() else {
+            // Bounds that exclude each other are an empty range.
+            let nothing = TimeRange::new(default.start(), default.start())?;
+            return Ok(Self { times: said, hull: nothing, is_chosen });
+        };
+        // A bound that the statement names stands against the session's.
+        let start = if hull.start() == Timestamp::MIN { default.start() } else { hull.start() };
+        let end = if hull.end() == Timestamp::MAX { default.end() } else { hull.end() };
+        // A default that lies beyond a named bound leaves an empty range as well.
+        let bounds = TimeRange::new(start, end.max(start))?;
+        let times = said.intersect(&Times::between(bounds));
+        Ok(Self { hull: times.hull().unwrap_or(bounds), times, is_chosen })
+    }
+}
+
+async fn profile_types(
+    table: &AdditiveTable,
+    session: &dyn Session,
     conditions: &[Condition],
     options: &Options,
-    session: &dyn Session,
-    is_finite: bool,
-) -> Result<(TimeRange, bool), Error> {
-    let (mut start, mut end) = (Timestamp::MIN, Timestamp::MAX);
+    types: &[ProfileType],
+) -> Result<(Vec<ProfileType>, TypeChoice), Error> {
+    let on_type: Vec<Expr> = conditions
+        .iter()
+        .filter_map(|c| if let Condition::Type(expr) = c { Some(expr.clone()) } else { None })
+        .collect();
+    if !on_type.is_empty() {
+        let texts: Vec<Option<&str>> = types.iter().map(|t| Some(t.as_str())).collect();
+        let fits = all_true(session, &on_type, &texts)?;
+        let fitting = types.iter().zip(fits).filter(|(_, fits)| *fits).map(|(t, _)| t.clone());
+        return Ok((fitting.collect(), TypeChoice::Named));
+    }
+    // A range without profiles is an empty answer, not a missing choice.
+    if types.is_empty() {
+        return Ok((Vec::new(), TypeChoice::Only));
+    }
+    // Who speaks of the type does not mean a default that he did not name.
+    let speaks = table.speaks_of().profile_type || table.coarse().is_some_and(|c| c.profile_type);
+    if speaks && types.len() > 1 && options.profile_type.is_none() {
+        return Err(no_type("no profile type is named, though the statement speaks of it", types));
+    }
+    let backend = table.source().backend.as_ref();
+    let (one, choice) = choose_type(backend, options.profile_type.as_deref(), types).await?;
+    Ok((vec![one], choice))
+}
+
+/// The narrower choice that all conditions come to.
+fn only(
+    table: &AdditiveTable,
+    conditions: &[Condition],
+    capabilities: &Capabilities,
+) -> Result<Only, Error> {
+    let mut chosen = Only::All;
     for condition in conditions {
-        if let Condition::Time(from, until) = condition {
-            (start, end) = (start.max(*from), end.min(*until));
-        }
+        let Condition::Only(only) = condition else { continue };
+        chosen = match (chosen, only) {
+            (Only::All, only) => only.clone(),
+            // Both have to hold: what is in one list and in the other.
+            (Only::Spans(a), Only::Spans(b)) => Only::Spans(common(a, b)),
+            (Only::Traces(a), Only::Traces(b)) => Only::Traces(common(a, b)),
+            (Only::Profiles(a), Only::Profiles(b)) => Only::Profiles(common(a, b)),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Query,
+                    "in_span, in_trace and in_profile cannot be asked for together",
+                )
+                .with_hint("take one of them"));
+            }
+        };
     }
-    let (default, is_set) = options.range(options::statement_time(session), is_finite)?;
-    let is_chosen = is_set || start != Timestamp::MIN || end != Timestamp::MAX;
-    // A bound that the statement names stands against the session's.
-    if start == Timestamp::MIN {
-        start = default.start();
+    let (function, is_known) = match &chosen {
+        Only::Spans(_) => ("in_span", capabilities.only.spans),
+        Only::Traces(_) => ("in_trace", capabilities.only.traces),
+        Only::Profiles(_) => ("in_profile", capabilities.only.profiles),
+        _ => return Ok(Only::All),
+    };
+    let (source, kind) = (&table.source().name, capabilities.kind);
+    if table.kind() == TableKind::Series {
+        let what = format!("{function} over series: the points of a series have no spans");
+        return Err(Error::new(ErrorKind::Query, what)
+            .with_hint("ask samples, functions or call_edges instead"));
     }
-    if end == Timestamp::MAX {
-        end = default.end();
+    match is_known {
+        true => Ok(chosen),
+        false => Err(Error::new(
+            ErrorKind::Query,
+            format!("{function}: {source} is a {kind} source, which cannot choose so"),
+        )),
     }
-    // Bounds that exclude each other are an empty range, and so is a default that lies beyond a named bound.
-    let range = TimeRange::new(start, end.max(start)).expect("the end is not before the start");
-    Ok((range, is_chosen))
 }
 
-fn one_unit(types: &[ProfileType], coarse: &Coarse) -> Result<(), Error> {
-    let other = types.iter().find(|t| t.sample_unit() != types[0].sample_unit());
-    match other {
-        Some(other) => {
-            let first = &types[0];
-            Err(Error::new(
-                ErrorKind::Query,
-                format!(
-                    "a sum {coarse} over {first} in {} and {other} in {} has no unit",
-                    first.sample_unit(),
-                    other.sample_unit()
-                ),
-            )
-            .with_hint("choose one with profile_type = '...', or add GROUP BY profile_type"))
-        }
-        None => Ok(()),
-    }
+fn common(mut a: Vec<String>, b: &[String]) -> Vec<String> {
+    a.retain(|id| b.contains(id));
+    a
 }
 
-/// The selector that all label conditions come to; `None` if nothing can fulfil them.
-async fn selector(
+/// The selectors that all label conditions come to, apart from each other; none if nothing can fulfil the conditions.
+async fn selectors(
     conditions: &[Condition],
     backend: &dyn Backend,
     session: &dyn Session,
     meta: &MetaQuery,
-) -> Result<Option<Selector>, Error> {
+) -> Result<Vec<Selector>, Error> {
     // All that is said of one label together: the values that it may have, and conditions on them.
     let mut by_label: BTreeMap<&str, (Option<BTreeSet<&str>>, Vec<Expr>)> = BTreeMap::new();
     for condition in conditions {
@@ -375,10 +385,10 @@ async fn selector(
                 });
             }
             Condition::Label(name, expr) => by_label.entry(name).or_default().1.push(expr.clone()),
-            Condition::Time(..) | Condition::Type(_) | Condition::Constant(_) => {}
+            _ => {}
         }
     }
-    let mut selector = Selector::all();
+    let mut selectors = vec![Selector::all()];
     for (name, (known, exprs)) in by_label {
         let is_known = known.is_some();
         let found = match known {
@@ -397,43 +407,27 @@ async fn selector(
             .filter(|(_, fits)| **fits)
             .map(|(row, _)| row.unwrap_or(""))
             .collect();
-        match fitting.as_slice() {
-            [] => return Ok(None),
-            all if !is_known && all.len() == rows.len() => {}
-            [one] => selector.push(Matcher::equal(name, *one)),
+        let matchers: Vec<Matcher> = match fitting.as_slice() {
+            [] => return Ok(Vec::new()),
+            all if !is_known && all.len() == rows.len() => continue,
+            [one] => vec![Matcher::equal(name, *one)],
             all if !is_known && all.len() + 1 == rows.len() && !all.contains(&"") => {
-                selector.push(Matcher::not_equal(name, ""));
+                vec![Matcher::not_equal(name, "")]
             }
-            some => selector.push(Matcher::one_of(name, some)),
-        }
+            some => some.chunks(MAX_ALTERNATIVES).map(|some| Matcher::one_of(name, some)).collect(),
+        };
+        selectors = selectors
+            .iter()
+            .flat_map(|selector| {
+                matchers.iter().map(|matcher| {
+                    let mut selector = selector.clone();
+                    selector.push(matcher.clone());
+                    selector
+                })
+            })
+            .collect();
     }
-    Ok(Some(selector))
-}
-
-/// For each value whether all conditions are true of it; NULL is not true.
-fn all_true(
-    session: &dyn Session,
-    conditions: &[Expr],
-    values: &[Option<&str>],
-) -> Result<Vec<bool>, Error> {
-    let schema = Arc::new(Schema::new(vec![Field::new(VALUE, DataType::Utf8, true)]));
-    let column: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])
-        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-    let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-    let mut fits = vec![true; values.len()];
-    for condition in conditions {
-        let evaluated =
-            session.create_physical_expr(condition.clone(), &df_schema)?.evaluate(&batch)?;
-        let evaluated = evaluated.into_array(values.len())?;
-        let evaluated = evaluated.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| {
-            Error::new(ErrorKind::Internal, format!("the filter {condition} is not a truth value"))
-        })?;
-        for (fits, value) in fits.iter_mut().zip(evaluated) {
-            *fits &= value == Some(true);
-        }
-    }
-    Ok(fits)
+    Ok(selectors)
 }
 
 /// The ranges and groups to ask for, so that no group crosses a place where time is cut.
@@ -463,7 +457,7 @@ fn pieces(range: TimeRange, coarse: Option<&Coarse>, grain: Step) -> Vec<(TimeRa
 }
 
 /// The selection of one group alone: every label of the group named, and its bin as the range.
-pub(crate) fn narrow(
+fn narrow(
     select: &Select,
     grouping: &Grouping,
     label_names: &[String],

@@ -11,16 +11,16 @@ use datafusion::{
     },
     logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
 };
-use flamesql_profile::{Step, Timestamp};
+use flamesql_backend::Only;
+use flamesql_profile::Step;
 
-/// The one column of the rows over which a condition is evaluated.
-pub(crate) const VALUE: &str = "value";
+use crate::{times::Times, values::VALUE};
 
 /// A filter that the scan can take over.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
-    /// On `time`: at or after the first and before the second.
-    Time(Timestamp, Timestamp),
+    /// On `time`.
+    Times(Times),
     /// On `profile_type`, which the expression calls [`VALUE`].
     Type(Expr),
     /// On a label, which the expression calls [`VALUE`].
@@ -29,6 +29,8 @@ pub(crate) enum Condition {
     Constant(Expr),
     /// That a label has one of these values, none of them empty.
     OneOf(String, Vec<String>),
+    /// A narrower choice than labels can make.
+    Only(Only),
 }
 
 /// A thing that an expression speaks about.
@@ -71,8 +73,8 @@ pub(crate) fn condition(expr: &Expr, label_columns: &[String], grain: Step) -> O
     if expr.is_volatile() {
         return None;
     }
-    if let Some((start, end)) = time_bounds(expr, grain) {
-        return Some(Condition::Time(start, end));
+    if let Some(times) = Times::parse(expr, grain) {
+        return Some(Condition::Times(times));
     }
     let mut subject: Option<Reference> = None;
     let mut is_single = true;
@@ -196,48 +198,6 @@ pub(crate) fn time_literal(expr: &Expr) -> Option<i64> {
     }
 }
 
-/// The places at which `time <cmp> literal` changes its value, and the comparison with `time` on its left.
-pub(crate) fn time_comparison(expr: &Expr) -> Option<(Operator, Timestamp)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
-    let (op, nanos) = match (is_time(left), is_time(right)) {
-        (true, false) => (*op, time_literal(right)?),
-        (false, true) => (op.swap()?, time_literal(left)?),
-        _ => return None,
-    };
-    matches!(
-        op,
-        Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::Eq
-            | Operator::NotEq
-    )
-    .then_some((op, Timestamp::from_nanos(nanos)))
-}
-
-/// Where the instants that are at or before `time` end: after the one that `time` falls into.
-pub(crate) fn after(time: Timestamp, grain: Step) -> Timestamp {
-    time.floor(grain, Timestamp::from_nanos(0)).saturating_add(grain.nanos())
-}
-
-fn time_bounds(expr: &Expr, grain: Step) -> Option<(Timestamp, Timestamp)> {
-    let (op, time) = time_comparison(expr)?;
-    // The last nanosecond of time has no instant after it, so a bound there is left to the plan.
-    if time.nanos() > i64::MAX - grain.nanos() || time.nanos() < i64::MIN + grain.nanos() {
-        return None;
-    }
-    Some(match op {
-        Operator::Lt => (Timestamp::MIN, time.ceil(grain)),
-        Operator::LtEq => (Timestamp::MIN, after(time, grain)),
-        Operator::GtEq => (time.ceil(grain), Timestamp::MAX),
-        Operator::Gt => (after(time, grain), Timestamp::MAX),
-        // No floored time equals one between two instants: both bounds are then the same.
-        Operator::Eq => (time.ceil(grain), after(time, grain).max(time.ceil(grain))),
-        _ => return None,
-    })
-}
-
 /// Calls `visit` with everything that an expression speaks about.
 pub(crate) fn each_reference(
     expr: &Expr,
@@ -259,26 +219,6 @@ pub(crate) fn each_reference(
 mod tests {
     use super::*;
     use datafusion::prelude::{col, lit};
-
-    #[test]
-    fn bounds_are_rounded_to_the_grain() {
-        let at = |n: i64| lit(ScalarValue::TimestampNanosecond(Some(n), None));
-        let grain = Step::from_nanos(10).unwrap();
-        let bounds = |e: &Expr| time_bounds(e, grain).map(|(a, b)| (a.nanos(), b.nanos()));
-        let time = || col("time");
-        assert_eq!(bounds(&time().gt_eq(at(10))), Some((10, i64::MAX)));
-        assert_eq!(bounds(&time().gt_eq(at(11))), Some((20, i64::MAX)));
-        assert_eq!(bounds(&time().gt(at(10))), Some((20, i64::MAX)));
-        assert_eq!(bounds(&time().gt(at(9))), Some((10, i64::MAX)));
-        assert_eq!(bounds(&time().lt(at(10))), Some((i64::MIN, 10)));
-        assert_eq!(bounds(&time().lt(at(11))), Some((i64::MIN, 20)));
-        assert_eq!(bounds(&time().lt_eq(at(19))), Some((i64::MIN, 20)));
-        assert_eq!(bounds(&time().eq(at(10))), Some((10, 20)));
-        assert_eq!(bounds(&at(10).lt(time())), Some((20, i64::MAX)));
-        let (a, b) = bounds(&time().eq(at(11))).unwrap();
-        assert_eq!(a, b);
-        assert_eq!(bounds(&time().not_eq(at(10))), None);
-    }
 
     #[test]
     fn only_conditions_on_one_thing_are_taken() {

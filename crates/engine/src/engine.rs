@@ -17,7 +17,9 @@ use crate::{
     catalog::{Source, SourceSchema},
     flamegraph::Flamegraph,
     law::LawOfGranularity,
+    once::AskOnce,
     options::Options,
+    speaks::WhatIsSpokenOf,
     sum::CheckedSum,
 };
 
@@ -85,7 +87,9 @@ impl Engine {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
+            .with_optimizer_rule(Arc::new(WhatIsSpokenOf))
             .with_optimizer_rule(Arc::new(LawOfGranularity))
+            .with_physical_optimizer_rule(Arc::new(AskOnce))
             .build();
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::clone(&self.catalog) as Arc<dyn CatalogProvider>);

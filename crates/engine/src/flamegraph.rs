@@ -21,6 +21,8 @@ use crate::Error;
 
 /// The name in SQL, and in the law.
 pub(crate) const NAME: &str = "flamegraph";
+/// The name in SQL, and in the law, of the one that holds two measures against each other.
+pub(crate) const DIFF: &str = "flamegraph_diff";
 /// The label of the root, as in Grafana's flame graphs.
 const ROOT: &str = "total";
 

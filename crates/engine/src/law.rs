@@ -5,20 +5,18 @@
 //! send them. Below an aggregate, a coarser scan stands for R's if and only if
 //!
 //! 1. every node between is a projection, a filter or an alias;
-//! 2. the aggregates are not empty, and each is a plain `sum` or `flamegraph` of a bare measure (or of a CASE whose
-//!    conditions are over dimensions and whose results are that measure, NULL or 0), not DISTINCT and without ORDER BY, and
-//!    the measure occurs nowhere else; an empty list qualifies only if no measure occurs at all;
+//! 2. the aggregates are not empty, and each is a plain `sum`, `flamegraph` or `flamegraph_diff` of bare measures (or of
+//!    CASEs whose conditions are over dimensions and whose results are a measure, NULL or 0), not DISTINCT and without
+//!    ORDER BY, and the measure occurs nowhere else; an empty list qualifies only if no measure occurs at all;
 //! 3. nothing between is volatile;
 //! 4. every filter that the scan took over is applied to R's rows before they are added up;
 //! 5. a coarse row has, for everything between, the value that it has on each row that it stands for;
 //! 6. a coarse row exists exactly if one of its rows does.
 //!
 //! 1, 2, 3 and 5 are judged here, over all expressions between the scan and the aggregate; 4 and 6 are kept by the scan.
-//! A plan that does not qualify is left alone and reads R.
+//! Below a UNION ALL each branch is judged by itself. A plan that does not qualify reads R, and EXPLAIN says why.
 
 use std::{
-    collections::BTreeSet,
-    fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -28,9 +26,9 @@ use datafusion::{
         Column, DFSchema, Result, ScalarValue, TableReference,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
-    datasource::{provider_as_source, source_as_provider},
+    datasource::provider_as_source,
     logical_expr::{
-        Expr, LogicalPlan, Operator, SubqueryAlias, TableScan, TableScanBuilder,
+        Aggregate, Expr, LogicalPlan, SubqueryAlias, TableScan, TableScanBuilder,
         expr::AggregateFunction,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
@@ -38,101 +36,16 @@ use datafusion::{
 use flamesql_profile::{Step, Timestamp};
 
 use crate::{
+    coarse::{Coarse, LabelNeed, TimeNeed},
     condition::{self, Reference},
+    flamegraph,
+    options::Options,
     table::AdditiveTable,
+    times::{self, Times},
+    trace::{additive, bare, below, follow, map_inputs, substitute},
+    units::Sum,
+    why::Why,
 };
-
-/// What an aggregate needs to be told apart, and so what a coarse scan is grouped by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Coarse {
-    pub(crate) profile_type: bool,
-    pub(crate) labels: LabelNeed,
-    pub(crate) time: TimeNeed,
-    pub(crate) stack: bool,
-    pub(crate) function: bool,
-    /// Whether values are added up, and not only looked for.
-    pub(crate) sums: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum LabelNeed {
-    /// These, and each for itself.
-    Only(BTreeSet<String>),
-    /// The whole label set.
-    All,
-}
-
-impl Default for LabelNeed {
-    fn default() -> Self {
-        Self::Only(BTreeSet::new())
-    }
-}
-
-/// Where time is cut: the common refinement of all bins, and single places.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct TimeNeed {
-    /// Width and origin of bins.
-    pub(crate) bins: Option<(Step, Timestamp)>,
-    /// Places before which and after which time is told apart.
-    pub(crate) cuts: BTreeSet<Timestamp>,
-}
-
-impl TimeNeed {
-    fn add_bins(&mut self, step: Step, origin: Timestamp) {
-        self.bins = Some(match self.bins {
-            None => (step, origin),
-            Some((known, first)) => {
-                let apart = i128::from(origin.nanos()) - i128::from(first.nanos());
-                let apart = i64::try_from(apart.rem_euclid(i128::from(step.nanos())));
-                let common = known.common(step);
-                (apart.ok().and_then(Step::from_nanos).map_or(common, |a| common.common(a)), first)
-            }
-        });
-    }
-
-    /// The same with bins that begin and end at instants of a source: if they cannot, the instants themselves.
-    pub(crate) fn on_grain(mut self, grain: Step) -> Self {
-        if let Some((step, origin)) = self.bins
-            && (!step.is_multiple_of(grain) || origin.nanos() % grain.nanos() != 0)
-        {
-            self.bins = Some((grain, Timestamp::from_nanos(0)));
-        }
-        self
-    }
-}
-
-impl fmt::Display for Coarse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = Vec::new();
-        if self.profile_type {
-            parts.push("profile_type".to_owned());
-        }
-        match &self.labels {
-            LabelNeed::All => parts.push("labels".to_owned()),
-            LabelNeed::Only(names) => parts.extend(names.iter().cloned()),
-        }
-        if let Some((step, origin)) = self.time.bins {
-            let from = match origin.nanos().rem_euclid(step.nanos()) {
-                0 => String::new(),
-                offset => format!("+{}", flamesql_profile::format_duration(offset)),
-            };
-            parts.push(format!("{step}{from}"));
-        }
-        if !self.time.cuts.is_empty() {
-            parts.push(format!("{} cuts", self.time.cuts.len()));
-        }
-        if self.stack {
-            parts.push("stack".to_owned());
-        }
-        if self.function {
-            parts.push("function".to_owned());
-        }
-        match parts.as_slice() {
-            [] => f.write_str("all in one"),
-            parts => write!(f, "by {}", parts.join(", ")),
-        }
-    }
-}
 
 /// The rule. It runs after all of DataFusion's, so that filters and columns are where they will stay.
 #[derive(Debug)]
@@ -150,19 +63,27 @@ impl OptimizerRule for LawOfGranularity {
     fn rewrite(
         &self,
         plan: LogicalPlan,
-        _config: &dyn OptimizerConfig,
+        config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        let mut between: Vec<Expr> = aggregate.group_expr.iter().map(bare).collect();
-        let mut measures = Vec::new();
-        for expr in &aggregate.aggr_expr {
-            let Some((measure, others)) = plain_aggregate(expr) else {
-                return Ok(Transformed::no(plan));
-            };
-            measures.push(measure);
-            between.extend(others);
+        let options = config.options();
+        let is_on = options.extensions.get::<Options>().is_none_or(|options| options.pushdown);
+        let question = match is_on {
+            true => Question::of(aggregate),
+            false => Err(Why::switched_off()),
+        };
+        let judged = match question {
+            Ok(question) => coarsen(&aggregate.input, &question)?,
+            Err(why) => mark(&aggregate.input, &why)?,
+        };
+        let mut input = judged;
+        for sum in Sum::all(aggregate) {
+            let at = input.as_ref().unwrap_or(&aggregate.input);
+            if let Some(changed) = note(at, &sum)? {
+                input = Some(changed);
+            }
         }
-        match coarsen(&aggregate.input, between, measures)? {
+        match input {
             Some(input) => {
                 let exprs = plan.expressions();
                 Ok(Transformed::yes(plan.with_new_exprs(exprs, vec![input])?))
@@ -172,92 +93,136 @@ impl OptimizerRule for LawOfGranularity {
     }
 }
 
-fn bare(expr: &Expr) -> Expr {
-    expr.clone().unalias_nested().data
+/// What an aggregate asks of what is below it.
+#[derive(Clone)]
+struct Question {
+    /// What each function adds up, with its name.
+    measures: Vec<(String, Expr)>,
+    /// Everything else that it speaks about: keys and conditions.
+    between: Vec<Expr>,
 }
 
-/// The measure that a plain aggregate adds up, and what else it speaks about.
-fn plain_aggregate(expr: &Expr) -> Option<(Expr, Vec<Expr>)> {
-    let Expr::AggregateFunction(AggregateFunction { func, params }) = bare(expr) else {
-        return None;
-    };
-    if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() {
-        return None;
-    }
-    let mut others: Vec<Expr> = params.filter.into_iter().map(|filter| *filter).collect();
-    let measure = match (func.name(), params.args.as_slice()) {
-        ("sum", [measure]) => measure.clone(),
-        (crate::flamegraph::NAME, [stack, measure]) => {
-            others.push(stack.clone());
-            measure.clone()
+impl Question {
+    fn of(aggregate: &Aggregate) -> Result<Self, Why> {
+        let mut question =
+            Self { measures: Vec::new(), between: aggregate.group_expr.iter().map(bare).collect() };
+        for expr in &aggregate.aggr_expr {
+            question.add(&bare(expr))?;
         }
-        _ => return None,
-    };
-    Some((measure, others))
+        Ok(question)
+    }
+
+    fn add(&mut self, expr: &Expr) -> Result<(), Why> {
+        let why = || Why::aggregate(expr);
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else {
+            return Err(why());
+        };
+        if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() {
+            return Err(why());
+        }
+        let (measures, others) = match (func.name(), params.args.as_slice()) {
+            ("sum", [measure]) => (vec![measure], vec![]),
+            (flamegraph::NAME, [stack, measure]) => (vec![measure], vec![stack]),
+            (flamegraph::NAME, [stack, measure, Expr::Literal(..)]) => (vec![measure], vec![stack]),
+            (flamegraph::DIFF, [stack, baseline, comparison]) => {
+                (vec![baseline, comparison], vec![stack])
+            }
+            (flamegraph::DIFF, [stack, baseline, comparison, Expr::Literal(..)]) => {
+                (vec![baseline, comparison], vec![stack])
+            }
+            _ => return Err(why()),
+        };
+        let name = func.name();
+        self.measures.extend(measures.into_iter().map(|m| (name.to_owned(), m.clone())));
+        self.between.extend(others.into_iter().cloned());
+        self.between.extend(params.filter.iter().map(|filter| filter.as_ref().clone()));
+        Ok(())
+    }
+
+    fn map(&self, schema: &DFSchema, columns: &[Expr]) -> Result<Self> {
+        let measures: Result<_> = self
+            .measures
+            .iter()
+            .map(|(name, expr)| Ok((name.clone(), substitute(expr, schema, columns)?)))
+            .collect();
+        let between = self.between.iter().map(|expr| substitute(expr, schema, columns));
+        Ok(Self { measures: measures?, between: between.collect::<Result<_>>()? })
+    }
 }
 
-/// The plan below an aggregate with a coarser scan, or `None` if it does not qualify.
-///
-/// `between` and `measures` are in the columns of `plan`'s schema, and are taken down to the scan's.
-fn coarsen(
-    plan: &LogicalPlan,
-    mut between: Vec<Expr>,
-    mut measures: Vec<Expr>,
-) -> Result<Option<LogicalPlan>> {
+/// The plan below an aggregate with coarser scans, or with the reason written on those that stay. `None` if it is as it
+/// was. `question` is in the columns of `plan`'s schema, and is taken down to the scan's.
+fn coarsen(plan: &LogicalPlan, question: &Question) -> Result<Option<LogicalPlan>> {
+    let mut question = question.clone();
     match plan {
-        LogicalPlan::Projection(projection) => {
-            let columns: Vec<Expr> = projection.expr.iter().map(bare).collect();
-            for expr in between.iter_mut().chain(&mut measures) {
-                *expr = substitute(expr, &projection.schema, &columns)?;
-            }
-            // What a projection computes and nobody uses does not matter: it has been removed, or is removed later.
-        }
-        LogicalPlan::SubqueryAlias(alias) => {
-            let columns: Vec<Expr> = alias
-                .input
-                .schema()
-                .iter()
-                .map(|column| Expr::Column(Column::from(column)))
-                .collect();
-            for expr in between.iter_mut().chain(&mut measures) {
-                *expr = substitute(expr, &alias.schema, &columns)?;
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
+            if let Some(columns) = below(plan, plan.inputs()[0])? {
+                question = question.map(plan.schema(), &columns)?;
             }
         }
-        LogicalPlan::Filter(filter) => between.push(filter.predicate.clone()),
-        LogicalPlan::TableScan(scan) => return coarse_scan(scan, &between, &measures),
-        _ => return Ok(None),
+        LogicalPlan::Filter(filter) => question.between.push(filter.predicate.clone()),
+        LogicalPlan::Union(_) => {}
+        LogicalPlan::TableScan(scan) => return coarse_scan(scan, &question),
+        node => {
+            return match Why::node(node) {
+                Some(why) => mark(plan, &why),
+                None => Ok(None),
+            };
+        }
     }
-    let inputs = plan.inputs();
-    let Some(input) = coarsen(inputs[0], between, measures)? else { return Ok(None) };
-    Ok(Some(plan.with_new_exprs(plan.expressions(), vec![input])?))
+    map_inputs(plan, |input| match plan {
+        LogicalPlan::Union(_) => {
+            let columns = below(plan, input)?.unwrap_or_default();
+            coarsen(input, &question.map(plan.schema(), &columns)?)
+        }
+        _ => coarsen(input, &question),
+    })
 }
 
-fn substitute(expr: &Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Expr> {
-    let replaced = expr.clone().transform(|e| {
-        Ok(match &e {
-            Expr::Column(column) => match schema.maybe_index_of_column(column) {
-                // What is put in has the columns of the input, which are not to be looked up again.
-                Some(idx) => Transformed::new(columns[idx].clone(), true, TreeNodeRecursion::Jump),
-                None => Transformed::no(e),
-            },
-            _ => Transformed::no(e),
-        })
-    })?;
-    Ok(replaced.data)
-}
-
-fn coarse_scan(
-    scan: &TableScan,
-    between: &[Expr],
-    measures: &[Expr],
-) -> Result<Option<LogicalPlan>> {
-    let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
-    let Some(table) = provider.downcast_ref::<AdditiveTable>() else { return Ok(None) };
-    // The rule sees its own result again, and a limit below an aggregate counts rows of R.
-    if table.coarse().is_some() || scan.fetch.is_some() {
+/// Writes the reason on each scan below, as far as the next aggregate.
+fn mark(plan: &LogicalPlan, why: &Why) -> Result<Option<LogicalPlan>> {
+    if matches!(plan, LogicalPlan::Aggregate(_)) {
         return Ok(None);
     }
-    let Some(coarse) = needs(table, between, measures)? else { return Ok(None) };
+    if let LogicalPlan::TableScan(scan) = plan {
+        let is_news = |table: &AdditiveTable| table.coarse().is_none() && table.why() != Some(why);
+        let Some(table) = additive(scan).filter(is_news) else { return Ok(None) };
+        let mut scan = scan.clone();
+        scan.source = provider_as_source(Arc::new(table.with_why(why.clone())));
+        return Ok(Some(LogicalPlan::TableScan(scan)));
+    }
+    map_inputs(plan, |input| mark(input, why))
+}
+
+/// Writes a sum on each scan whose measures it adds up, for the units to be looked at when the types are known.
+fn note(plan: &LogicalPlan, sum: &Sum) -> Result<Option<LogicalPlan>> {
+    let map = |sum: &Sum, schema: &DFSchema, columns: &[Expr]| {
+        sum.map(|expr| substitute(expr, schema, columns))
+    };
+    follow(plan, sum, &map, &mut |table, scan, sum| {
+        let is_own =
+            |column: &Column| scan.projected_schema.maybe_index_of_column(column).is_some();
+        let adds_up = sum.measure.column_refs().into_iter().any(|column| {
+            is_own(column) && table.kind().measures().contains(&column.name.as_str())
+        });
+        let sum = sum.by_type(&is_own);
+        (adds_up && !table.sums().contains(&sum)).then(|| table.with_sum(sum))
+    })
+}
+
+fn coarse_scan(scan: &TableScan, question: &Question) -> Result<Option<LogicalPlan>> {
+    // The rule sees its own result again.
+    let Some(table) = additive(scan).filter(|table| table.coarse().is_none()) else {
+        return Ok(None);
+    };
+    let needs = match scan.fetch {
+        None => needs(&table, question)?,
+        Some(_) => Err(Why::limited()),
+    };
+    let coarse = match needs {
+        Ok(coarse) => coarse,
+        Err(why) => return mark(&LogicalPlan::TableScan(scan.clone()), &why),
+    };
 
     // Two scans are equal to the planner if their names are: the granularity must stand in the name.
     let mut hash = DefaultHasher::new();
@@ -284,44 +249,46 @@ fn coarse_scan(
     Ok(Some(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(plan, scan.table_name.clone())?)))
 }
 
-/// What has to be told apart, or `None` if only R's own rows will do.
-fn needs(table: &AdditiveTable, between: &[Expr], measures: &[Expr]) -> Result<Option<Coarse>> {
+/// What has to be told apart, or why only R's own rows will do.
+fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Why>> {
     let labels = table.label_columns();
-    let is_measure_name = |name: &str| table.kind().measures().contains(&name);
-    let is_measure = |expr: &Expr| matches!(condition::reference(expr, labels), Some(Reference::Own(name)) if is_measure_name(&name));
-    let mut all: Vec<&Expr> = between.iter().collect();
-    for measure in measures {
+    let is_measure = |expr: &Expr| {
+        matches!(condition::reference(expr, labels), Some(Reference::Own(name))
+            if table.kind().measures().contains(&name.as_str()))
+    };
+    let mut all: Vec<&Expr> = question.between.iter().collect();
+    for (function, measure) in &question.measures {
         match measure {
             measure if is_measure(measure) => {}
             Expr::Case(case) => {
                 let results =
                     case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-                let mut measure: Option<&Expr> = None;
+                let mut only: Option<&Expr> = None;
                 for result in results {
                     match result.as_ref() {
                         Expr::Literal(value, _)
                             if value.is_null() || *value == ScalarValue::Int64(Some(0)) => {}
                         // One measure, not self here and total there.
-                        result if is_measure(result) && measure.is_none_or(|m| m == result) => {
-                            measure = Some(result)
+                        result if is_measure(result) && only.is_none_or(|m| m == result) => {
+                            only = Some(result)
                         }
-                        _ => return Ok(None),
+                        _ => return Ok(Err(Why::computed(function, measure))),
                     }
                 }
                 all.extend(case.expr.iter().map(AsRef::as_ref));
                 all.extend(case.when_then_expr.iter().map(|(when, _)| when.as_ref()));
             }
-            _ => return Ok(None),
+            _ => return Ok(Err(Why::computed(function, measure))),
         }
     }
-    let mut coarse = Coarse { sums: !measures.is_empty(), ..Coarse::default() };
+    let mut coarse = Coarse { sums: !question.measures.is_empty(), ..Coarse::default() };
     for expr in all {
         if expr.is_volatile() {
-            return Ok(None);
+            return Ok(Err(Why::volatile(expr)));
         }
-        let mut qualifies = true;
-        let mut need = |expr: &Expr, found: Option<Reference>| {
-            if time_atom(expr, table.grain(), &mut coarse.time) {
+        let mut why: Option<Why> = None;
+        let mut need = |part: &Expr, found: Option<Reference>| {
+            if time_atom(part, table.grain(), &mut coarse.time) {
                 return TreeNodeRecursion::Jump;
             }
             match found {
@@ -334,134 +301,44 @@ fn needs(table: &AdditiveTable, between: &[Expr], measures: &[Expr]) -> Result<O
                         names.insert(name);
                     }
                 }
-                Some(Reference::Own(name)) if name == "stack" => coarse.stack = true,
-                Some(Reference::Own(name)) if name == "function" => coarse.function = true,
-                // A measure, `time` as it stands, or a column that is none of ours.
-                Some(Reference::Own(_) | Reference::Time) => qualifies = false,
-                None => qualifies &= !condition::is_beyond(expr),
+                Some(Reference::Own(name)) => match name.as_str() {
+                    "stack" => coarse.stack = true,
+                    "function" | "caller" | "callee" => coarse.function = true,
+                    _ => why = Some(Why::measure(expr)),
+                },
+                Some(Reference::Time) => why = Some(Why::time(expr)),
+                None if condition::is_beyond(part) => why = Some(Why::subquery(part)),
+                None if is_bin_of_months(part) => why = Some(Why::months(part)),
+                None => {}
             }
-            if qualifies { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop }
+            if why.is_none() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop }
         };
         condition::each_reference(expr, labels, &mut need)?;
-        if !qualifies {
-            return Ok(None);
+        if let Some(why) = why {
+            return Ok(Err(why));
         }
     }
     coarse.time = coarse.time.on_grain(table.grain());
-    Ok(Some(coarse))
+    Ok(Ok(coarse))
 }
 
-const SECOND: i64 = 1_000_000_000;
-/// 1970-01-05, a Monday.
-const MONDAY: i64 = 4 * 86_400 * SECOND;
+fn is_bin_of_months(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call)
+        if ["date_bin", "date_trunc"].contains(&call.name())
+            && call.args.get(1).is_some_and(condition::is_time))
+}
 
-/// Whether an expression has one value all over each of some bins of time; if so they are added to what is needed.
+/// Whether an expression has one value all over each of some pieces of time; if so they are added to what is needed.
 fn time_atom(expr: &Expr, grain: Step, need: &mut TimeNeed) -> bool {
-    if let Some((op, time)) = condition::time_comparison(expr) {
-        let (at, after) = (time.ceil(grain), condition::after(time, grain));
-        match op {
-            Operator::Lt | Operator::GtEq => need.cuts.extend([at]),
-            Operator::LtEq | Operator::Gt => need.cuts.extend([after]),
-            _ => need.cuts.extend([at, after]),
-        }
+    if let Some(times) = Times::parse(expr, grain) {
+        need.cuts.extend(times.edges());
         return true;
     }
-    let bins = match expr {
-        Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
-            ("date_bin", [width, time]) if condition::is_time(time) => {
-                step(width).map(|step| (step, 0))
-            }
-            ("date_bin", [width, time, origin]) if condition::is_time(time) => {
-                step(width).zip(condition::time_literal(origin))
-            }
-            ("date_trunc", [Expr::Literal(unit, _), time]) if condition::is_time(time) => {
-                let unit = unit.try_as_str().flatten().map(str::to_ascii_lowercase);
-                let bins = match unit.as_deref() {
-                    Some("microsecond") => (1_000, 0),
-                    Some("millisecond") => (1_000_000, 0),
-                    Some("second") => (SECOND, 0),
-                    Some("minute") => (60 * SECOND, 0),
-                    Some("hour") => (3600 * SECOND, 0),
-                    Some("day") => (86_400 * SECOND, 0),
-                    Some("week") => (7 * 86_400 * SECOND, MONDAY),
-                    _ => return false,
-                };
-                Step::from_nanos(bins.0).map(|step| (step, bins.1))
-            }
-            _ => None,
-        },
-        Expr::Cast(cast) if condition::is_time(&cast.expr) => match cast.field.data_type() {
-            arrow::datatypes::DataType::Date32 => {
-                Step::from_nanos(86_400 * SECOND).map(|step| (step, 0))
-            }
-            _ => None,
-        },
-        _ => None,
-    };
-    match bins {
+    match times::bins(expr) {
         Some((step, origin)) => {
             need.add_bins(step, Timestamp::from_nanos(origin));
             true
         }
         None => false,
-    }
-}
-
-/// The width of bins, if it is the same for all of them: months are not.
-fn step(width: &Expr) -> Option<Step> {
-    let Expr::Literal(width, _) = width else { return None };
-    let nanos = match width {
-        ScalarValue::IntervalMonthDayNano(Some(width)) if width.months == 0 => {
-            i64::from(width.days).checked_mul(86_400 * SECOND)?.checked_add(width.nanoseconds)?
-        }
-        ScalarValue::IntervalDayTime(Some(width)) => {
-            let days = i64::from(width.days).checked_mul(86_400 * SECOND)?;
-            days.checked_add(i64::from(width.milliseconds) * 1_000_000)?
-        }
-        _ => return None,
-    };
-    Step::from_nanos(nanos)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bins(all: &[(i64, i64)]) -> (i64, i64) {
-        let mut need = TimeNeed::default();
-        for (step, origin) in all {
-            need.add_bins(Step::from_nanos(*step).unwrap(), Timestamp::from_nanos(*origin));
-        }
-        let (step, origin) = need.bins.unwrap();
-        (step.nanos(), origin.nanos())
-    }
-
-    #[test]
-    fn bins_have_a_common_refinement() {
-        assert_eq!(bins(&[(60, 0)]), (60, 0));
-        assert_eq!(bins(&[(60, 0), (40, 0)]), (20, 0));
-        assert_eq!(bins(&[(60, 0), (60, 15)]), (15, 0));
-        assert_eq!(bins(&[(60, 7), (60, 7)]), (60, 7));
-        assert_eq!(bins(&[(60, 0), (60, -60)]), (60, 0));
-        assert_eq!(bins(&[(60, 0), (60, -1)]), (1, 0));
-        // Every edge of each is an edge of the refinement.
-        for (a, b) in [((12, 5), (18, 3)), ((7, 0), (14, 1)), ((100, 99), (30, 9))] {
-            let (step, origin) = bins(&[a, b]);
-            for (width, first) in [a, b] {
-                assert!((0..20).all(|n| (first + n * width - origin) % step == 0), "{a:?} {b:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn bins_between_instants_become_instants() {
-        let grain = Step::from_nanos(10).unwrap();
-        let at = |step, origin| TimeNeed {
-            bins: Some((Step::from_nanos(step).unwrap(), Timestamp::from_nanos(origin))),
-            cuts: BTreeSet::new(),
-        };
-        assert_eq!(at(20, 30).on_grain(grain), at(20, 30));
-        assert_eq!(at(15, 0).on_grain(grain), at(10, 0));
-        assert_eq!(at(20, 5).on_grain(grain), at(10, 0));
     }
 }

@@ -33,27 +33,37 @@
 mod answer;
 mod ask;
 mod catalog;
+mod coarse;
 mod condition;
 mod engine;
 mod error;
 mod flamegraph;
 pub mod law;
 mod meta;
+mod once;
 mod options;
 pub mod output;
+mod pieces;
 mod rows;
 mod scan;
 mod schema;
+mod speaks;
 mod sum;
 mod table;
+mod times;
+mod trace;
+mod types;
+mod units;
+mod values;
+mod why;
 
 pub use self::{
     answer::{Answer, ScanFacts},
-    ask::{TypeChoice, resolve_profile_type},
     engine::{Engine, EngineBuilder, Session},
     error::{Error, ErrorKind},
     options::SessionOptions,
     schema::TableKind,
+    types::{TypeChoice, resolve_profile_type},
 };
 pub use datafusion;
 

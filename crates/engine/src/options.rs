@@ -38,6 +38,8 @@ extensions_options! {
         pub(crate) strict: bool, default = false
         /// How many requests one scan may make
         pub(crate) max_requests: usize, default = 500
+        /// Whether sources are asked for what is added up already; the answers are the same
+        pub(crate) pushdown: bool, default = true
     }
 }
 
@@ -54,6 +56,7 @@ impl Options {
             profile_type: options.profile_type.clone(),
             strict: options.strict,
             max_requests: options.max_requests.unwrap_or(default.max_requests),
+            ..default
         }
     }
 
@@ -78,6 +81,10 @@ impl Options {
         Ok((TimeRange::new(start, end)?, from.is_some() || to.is_some()))
     }
 }
+
+/// Put into the configuration of a session that plans for EXPLAIN: what depends on data is then counted.
+#[derive(Debug)]
+pub(crate) struct Explaining;
 
 /// The time at which the statement began, the same wherever it is asked.
 pub(crate) fn statement_time(session: &dyn Session) -> Timestamp {

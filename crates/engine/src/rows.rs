@@ -12,10 +12,10 @@ use arrow::{
 };
 use flamesql_backend::StackGroup;
 use flamesql_profile::{
-    CallEdge, FunctionTotals, Labels, NameId, NodeId, Series, StackTree, Timestamp,
+    CallEdge, FunctionTotals, Labels, NameId, NodeId, Point, Series, StackTree, Timestamp,
 };
 
-use crate::{Error, ErrorKind, TableKind, law::Coarse, schema};
+use crate::{Error, ErrorKind, TableKind, coarse::Coarse, schema};
 
 /// A batch ends at so much text, so that names of a megabyte do not fill the memory by the thousand.
 const BATCH_BYTES: usize = 32 << 20;
@@ -35,6 +35,8 @@ pub(crate) enum Shape {
     Functions,
     /// A caller and a callee with the value of their calls.
     Edges,
+    /// All stacks of a group added up.
+    Sum,
 }
 
 impl Shape {
@@ -56,6 +58,14 @@ impl Shape {
             (TableKind::CallEdges, _) => Self::Edges,
         }
     }
+
+    /// The same rows from stacks where a series would do: not all samples count.
+    pub(crate) fn of_stacks(self) -> Self {
+        match self {
+            Self::Points => Self::Sum,
+            shape => shape,
+        }
+    }
 }
 
 /// Rows that wait to be written.
@@ -68,10 +78,10 @@ pub(crate) struct Cursor {
 }
 
 enum Rows {
-    Points(Vec<flamesql_profile::Point>),
-    Stacks(StackTree, Vec<(NodeId, i64)>),
-    Functions(StackTree, Vec<FunctionTotals>),
-    Edges(StackTree, Vec<CallEdge>),
+    Points(Vec<Point>),
+    Stacks(Arc<StackGroup>, Vec<(NodeId, i64)>),
+    Functions(Arc<StackGroup>, Vec<FunctionTotals>),
+    Edges(Arc<StackGroup>, Vec<CallEdge>),
 }
 
 impl Cursor {
@@ -89,32 +99,34 @@ impl Cursor {
 
     pub(crate) fn of_group(
         profile_type: Arc<str>,
-        group: StackGroup,
+        group: &Arc<StackGroup>,
         shape: Shape,
     ) -> Result<Self, flamesql_profile::Error> {
-        let StackGroup { labels, time, tree, .. } = group;
+        let StackGroup { labels, time, tree, .. } = group.as_ref();
+        let kept = Arc::clone(group);
         let rows = match shape {
             Shape::Functions => {
                 let mut functions = tree.functions()?;
                 functions.retain(|function| function.total != 0);
-                Rows::Functions(tree, functions)
+                Rows::Functions(kept, functions)
             }
             Shape::Leaves => {
                 let mut functions = tree.functions()?;
                 functions.retain(|function| function.self_value != 0);
-                Rows::Functions(tree, functions)
+                Rows::Functions(kept, functions)
             }
             Shape::Edges => {
                 let mut edges = tree.call_edges()?;
                 edges.retain(|edge| edge.value != 0);
-                Rows::Edges(tree, edges)
+                Rows::Edges(kept, edges)
             }
-            Shape::Stacks | Shape::Points => {
-                let stacks = tree.stacks().collect();
-                Rows::Stacks(tree, stacks)
+            Shape::Sum => {
+                let value = tree.total()?;
+                Rows::Points(vec![Point { time: *time, value }])
             }
+            Shape::Stacks | Shape::Points => Rows::Stacks(kept, tree.stacks().collect()),
         };
-        Ok(Self { profile_type, labels, time, rows, next: 0 })
+        Ok(Self { profile_type, labels: labels.clone(), time: *time, rows, next: 0 })
     }
 
     /// Writes rows until none are left or the builder has `max`; whether none are left.
@@ -145,18 +157,21 @@ impl Cursor {
                     let point = points[self.next];
                     (row.time, row.value, row.total) = (point.time, point.value, point.value);
                 }
-                Rows::Stacks(tree, stacks) => {
+                Rows::Stacks(group, stacks) => {
+                    let tree = &group.tree;
                     let (node, value) = stacks[self.next];
                     row.stack = Some((tree, node));
                     row.function = tree.function(node).map(|name| tree.names().get(name));
                     (row.value, row.total) = (value, value);
                 }
-                Rows::Functions(tree, functions) => {
+                Rows::Functions(group, functions) => {
+                    let tree = &group.tree;
                     let FunctionTotals { name, self_value, total } = functions[self.next];
                     row.function = name.map(|name| tree.names().get(name));
                     (row.value, row.total) = (self_value, total);
                 }
-                Rows::Edges(tree, edges) => {
+                Rows::Edges(group, edges) => {
+                    let tree = &group.tree;
                     let CallEdge { caller, callee, value } = edges[self.next];
                     (row.caller, row.function) =
                         (Some(tree.names().get(caller)), Some(tree.names().get(callee)));

@@ -1,6 +1,10 @@
 //! Reading an additive table: requests one after another, answers turned into rows as they come.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -10,32 +14,38 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions, SchedulingType},
+        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
         stream::RecordBatchStreamAdapter,
     },
 };
-use flamesql_backend::{
-    Bins, ErrorKind as BackendErrorKind, GroupBy, Grouping, Report, Select, StackGroup, StackStream,
-};
-use flamesql_profile::{ErrorKind as ProfileErrorKind, Labels, Timestamp};
+use flamesql_backend::{Bins, GroupBy, Grouping, Report, Select, SeriesAnswer, StackGroup};
+use flamesql_profile::{ErrorKind as ProfileErrorKind, Timestamp};
 use futures::{StreamExt, stream};
 
 use crate::{
     Error, ErrorKind, ScanFacts, TableKind,
-    ask::{self, Plan, Request},
-    catalog::Source,
+    ask::{Plan, Request},
+    once::Ticket,
+    pieces::{self, Piece, PieceStream, pieces},
     rows::{Cursor, RowBuilder, Shape},
 };
 
 /// How many rows a batch has.
 const BATCH_ROWS: usize = 8192;
 
+/// How many requests are under way at once, the one that is being read included.
+const CONCURRENT: usize = 8;
+
 /// The scan of one additive table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ScanExec {
     plan: Arc<Plan>,
     schema: SchemaRef,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    /// For some of the requests an answer that other scans read as well.
+    tickets: Vec<Option<Ticket>>,
 }
 
 impl ScanExec {
@@ -47,7 +57,23 @@ impl ScanExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { plan: Arc::new(plan), schema, limit, properties: Arc::new(properties) }
+        Self {
+            tickets: vec![None; plan.requests.len()],
+            plan: Arc::new(plan),
+            schema,
+            limit,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The same scan, which reads some answers together with others.
+    pub(crate) fn with_tickets(&self, tickets: Vec<Option<Ticket>>) -> Self {
+        Self { tickets, ..self.clone() }
     }
 
     /// What is worth telling about this scan.
@@ -61,24 +87,12 @@ impl ScanExec {
             range: plan.range,
             is_range_chosen: plan.is_range_chosen,
             grain: plan.source.backend.capabilities().grain,
-            n_requests: plan.n_requests(),
+            n_requests: plan.n_requests,
             is_coarse: plan.coarse.is_some(),
             notices: plan.notices.clone(),
+            report: plan.report.clone(),
         }
     }
-}
-
-impl Plan {
-    /// How many requests there will be, if that does not depend on data.
-    fn n_requests(&self) -> Option<usize> {
-        let groups = self.source.backend.capabilities().groups_stacks;
-        let is_sure = |r: &Request| groups || r.shape == Shape::Points || is_one_group(&r.grouping);
-        self.requests.iter().all(is_sure).then_some(self.requests.len())
-    }
-}
-
-fn is_one_group(grouping: &Grouping) -> bool {
-    grouping.time == Bins::Whole && grouping.labels == GroupBy::Labels(Vec::new())
 }
 
 impl DisplayAs for ScanExec {
@@ -89,11 +103,14 @@ impl DisplayAs for ScanExec {
             Some(coarse) => write!(f, " coarse={coarse}")?,
             None => f.write_str(" every row")?,
         }
+        if let Some(why) = &plan.why {
+            write!(f, ", since {why}")?;
+        }
         write!(f, " grain={}", plan.source.backend.capabilities().grain)?;
         if let Some(limit) = self.limit {
             write!(f, " limit={limit}")?;
         }
-        match plan.n_requests() {
+        match plan.n_requests {
             Some(n) => write!(f, " requests={n}")?,
             None => write!(f, " requests=one a group")?,
         }
@@ -104,6 +121,11 @@ impl DisplayAs for ScanExec {
         match plan.requests.len() {
             0..=4 => Ok(()),
             n => write!(f, "; and {} more", n - 4),
+        }?;
+        // What was asked to count the requests.
+        match plan.requests.iter().filter(|request| !plan.is_one_question(request)).count() {
+            n if n > 0 && plan.n_requests.is_some() => write!(f, "; groups counted by {n} series"),
+            _ => Ok(()),
         }
     }
 }
@@ -119,6 +141,10 @@ impl ExecutionPlan for ScanExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         Vec::new()
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn apply_expressions(
@@ -145,17 +171,32 @@ impl ExecutionPlan for ScanExec {
 
     fn execute(
         &self,
-        _partition: usize,
+        partition: usize,
         _context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let requests = self.plan.requests.iter().zip(&self.tickets);
+        let queue = requests
+            .map(|(request, ticket)| {
+                let pieces = pieces(&self.plan, request, &asked);
+                let pieces = match ticket.as_ref().and_then(Ticket::take) {
+                    Some(shared) => shared.read(pieces),
+                    None => pieces,
+                };
+                Open { request: request.clone(), pieces, has_begun: false }
+            })
+            .collect();
         let reader = Reader {
-            queue: self.plan.requests.iter().cloned().collect(),
-            plan: Arc::clone(&self.plan),
-            streams: Vec::new(),
+            queue,
+            // Who wants a few rows only may never need what would be asked ahead.
+            n_ahead: if self.limit.is_some() { 1 } else { CONCURRENT },
+            ahead: VecDeque::new(),
+            asked,
             cursors: VecDeque::new(),
             builder: RowBuilder::new(Arc::clone(&self.schema), &self.plan.label_columns),
             rows_left: self.limit.unwrap_or(usize::MAX),
-            n_asked: 0,
+            gauges: Gauges::new(&self.metrics, partition, self.plan.report.clone()),
+            plan: Arc::clone(&self.plan),
         };
         let batches = stream::try_unfold(reader, |mut reader| async move {
             let batch = reader.next().await.map_err(Error::into_datafusion)?;
@@ -165,25 +206,59 @@ impl ExecutionPlan for ScanExec {
     }
 }
 
+/// What EXPLAIN ANALYZE tells of a scan.
+struct Gauges {
+    report: Report,
+    requests: Count,
+    bytes: Count,
+    cache_hits: Count,
+    baseline: BaselineMetrics,
+}
+
+impl Gauges {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, report: Report) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        Self {
+            report,
+            requests: counter("requests"),
+            bytes: counter("bytes"),
+            cache_hits: counter("cache_hits"),
+            baseline: BaselineMetrics::new(metrics, partition),
+        }
+    }
+
+    /// Brings what is shown up to what was reported.
+    fn update(&self) {
+        for (count, now) in [
+            (&self.requests, self.report.requests()),
+            (&self.bytes, self.report.bytes()),
+            (&self.cache_hits, self.report.cache_hits()),
+        ] {
+            count.add(usize::try_from(now).unwrap_or(usize::MAX).saturating_sub(count.value()));
+        }
+    }
+}
+
 /// An answer that is being read.
 struct Open {
     request: Request,
-    stream: StackStream,
-    /// How many groups have come.
-    n_groups: usize,
+    pieces: PieceStream,
+    has_begun: bool,
 }
 
 /// Reads a scan's rows. Nothing is asked before it is polled, and what it holds stops when it is dropped.
 struct Reader {
     plan: Arc<Plan>,
     /// What is still to be asked.
-    queue: VecDeque<Request>,
-    /// The answers that are being read, the one in front last.
-    streams: Vec<Open>,
+    queue: VecDeque<Open>,
+    /// What is being answered; the one in front is read.
+    ahead: VecDeque<Open>,
+    n_ahead: usize,
+    asked: Arc<AtomicUsize>,
     cursors: VecDeque<Cursor>,
     builder: RowBuilder,
     rows_left: usize,
-    n_asked: usize,
+    gauges: Gauges,
 }
 
 impl Reader {
@@ -191,140 +266,103 @@ impl Reader {
         let max = BATCH_ROWS.min(self.rows_left);
         while self.builder.n_rows < max && !self.builder.is_full() {
             if let Some(cursor) = self.cursors.front_mut() {
+                let _timer = self.gauges.baseline.elapsed_compute().timer();
                 if cursor.fill(&mut self.builder, max)? {
                     self.cursors.pop_front();
                 }
-            } else if let Some(open) = self.streams.last_mut() {
-                let request = open.request.clone();
-                match open.stream.next().await {
-                    Some(Ok(group)) => {
-                        open.n_groups += 1;
-                        self.take_group(&request, group)?;
-                    }
-                    // As with series, as long as no row has gone out that would come again.
-                    Some(Err(error))
-                        if error.kind() == BackendErrorKind::Overflow
-                            && request.is_coarse
-                            && open.n_groups == 0
-                            && is_one_group(&request.grouping) =>
-                    {
-                        self.streams.pop();
-                        self.queue.push_front(self.fine(request.select));
-                    }
-                    Some(Err(error)) => return Err(error.into()),
-                    None => drop(self.streams.pop()),
+                continue;
+            }
+            self.look_ahead();
+            let Some(open) = self.ahead.front_mut() else { break };
+            let request = open.request.clone();
+            match open.pieces.next().await {
+                Some(Ok(Piece::Series(answer))) => self.take_series(&request, &answer),
+                Some(Ok(Piece::Group(group))) => {
+                    open.has_begun = true;
+                    self.take_group(&request, &group)?;
                 }
-            } else if let Some(request) = self.queue.pop_front() {
-                self.ask(request).await?;
-            } else {
-                break;
+                Some(Ok(Piece::Overflow(_, Some(select)))) if request.is_coarse => {
+                    self.read_fine(*select);
+                }
+                // As with series, as long as no row has gone out that would come again.
+                Some(Ok(Piece::Overflow(_, None)))
+                    if request.is_coarse
+                        && !open.has_begun
+                        && (request.shape == Shape::Points || request.is_one_group()) =>
+                {
+                    self.ahead.pop_front();
+                    self.read_fine(request.select);
+                }
+                Some(Ok(Piece::Overflow(error, _)) | Err(error)) => return Err(error),
+                None => drop(self.ahead.pop_front()),
             }
         }
+        self.gauges.update();
         if self.builder.n_rows == 0 {
-            return Ok(None);
+            return self.check_whole().map(|()| None);
         }
         self.rows_left -= self.builder.n_rows;
+        self.gauges.baseline.record_output(self.builder.n_rows);
         let batch = self.builder.finish();
         batch.map(Some).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("put rows together: {e}")).with_source(e)
         })
     }
 
-    async fn ask(&mut self, request: Request) -> Result<(), Error> {
-        let source = Arc::clone(&self.plan.source);
-        let backend = source.backend.as_ref();
-        self.count_requests(1)?;
-        if request.shape == Shape::Points {
-            let answer = match backend
-                .series(&request.select, &request.grouping, &Report::new())
-                .await
-            {
-                // A part that nobody asked for may be too large, and parts may have cancelled out: a row that is gone is
-                // not the same as a row of 0. R's own rows tell.
-                Ok(answer) if answer.has_negative && request.is_coarse => None,
-                Err(error) if error.kind() == BackendErrorKind::Overflow && request.is_coarse => {
-                    None
-                }
-                answer => Some(answer?),
-            };
-            let Some(answer) = answer else {
-                self.queue.push_front(self.fine(request.select));
-                return Ok(());
-            };
-            let profile_type: Arc<str> = request.select.profile_type.as_str().into();
-            self.cursors.extend(
-                answer.series.into_iter().map(|s| Cursor::of_series(Arc::clone(&profile_type), s)),
-            );
-        } else if backend.capabilities().groups_stacks || is_one_group(&request.grouping) {
-            let stream =
-                backend.stacks(request.select.clone(), request.grouping.clone(), Report::new());
-            self.streams.push(Open { request, stream, n_groups: 0 });
-        } else {
-            // Which groups there are is found first, exactly; then each is asked for by itself.
-            let found = backend.series(&request.select, &request.grouping, &Report::new()).await?;
-            let mut groups = Vec::new();
-            for series in &found.series {
-                for point in &series.points {
-                    let select = self.narrow(&request, &series.labels, point.time);
-                    let stream =
-                        Self::one_group(&source, select, series.labels.clone(), point.time);
-                    groups.push(Open { request: request.clone(), stream, n_groups: 0 });
-                }
+    /// Under strict, what is missing is an error, if only now that all else is there.
+    fn check_whole(&self) -> Result<(), Error> {
+        let notices = self.plan.report.notices();
+        match notices.iter().find(|notice| notice.is_missing) {
+            Some(notice) if self.plan.options.strict => {
+                Err(Error::new(ErrorKind::Partial, notice.to_string()))
             }
-            self.count_requests(groups.len())?;
-            groups.reverse();
-            self.streams.extend(groups);
-        }
-        Ok(())
-    }
-
-    fn count_requests(&mut self, n_more: usize) -> Result<(), Error> {
-        self.n_asked += n_more;
-        match self.n_asked > self.plan.options.max_requests {
-            true => Err(self.plan.too_many(self.n_asked)),
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    fn narrow(&self, request: &Request, labels: &Labels, time: Timestamp) -> Select {
-        ask::narrow(&request.select, &request.grouping, &self.plan.label_names, labels, time)
+    /// Begins with requests that are not read yet, so that their answers are on the way meanwhile.
+    fn look_ahead(&mut self) {
+        while self.ahead.len() < self.n_ahead {
+            let Some(mut open) = self.queue.pop_front() else { break };
+            // The one that is read is polled by its reader.
+            if !self.ahead.is_empty() {
+                open.pieces = pieces::spawn(open.pieces);
+            }
+            self.ahead.push_back(open);
+        }
     }
 
-    /// The stacks of one group, under the labels and the time that it has in a larger answer. Asked when polled.
-    fn one_group(
-        source: &Arc<Source>,
-        select: Select,
-        labels: Labels,
-        time: Timestamp,
-    ) -> StackStream {
-        let source = Arc::clone(source);
-        stream::once(
-            async move { source.backend.stacks(select, Grouping::default(), Report::new()) },
-        )
-        .flatten()
-        .map(move |group| group.map(|group| StackGroup { labels: labels.clone(), time, ..group }))
-        .boxed()
+    fn take_series(&mut self, request: &Request, answer: &SeriesAnswer) {
+        // Parts may have cancelled out: a row that is gone is not the same as a row of 0. R's own rows tell.
+        if answer.has_negative && request.is_coarse {
+            self.ahead.pop_front();
+            return self.read_fine(request.select.clone());
+        }
+        let profile_type: Arc<str> = request.select.profile_type.as_str().into();
+        let series = answer.series.iter().cloned();
+        self.cursors.extend(series.map(|s| Cursor::of_series(Arc::clone(&profile_type), s)));
     }
 
-    fn take_group(&mut self, request: &Request, group: StackGroup) -> Result<(), Error> {
-        let select = request.is_coarse.then(|| self.narrow(request, &group.labels, group.time));
+    fn take_group(&mut self, request: &Request, group: &Arc<StackGroup>) -> Result<(), Error> {
+        let select =
+            request.is_coarse.then(|| self.plan.narrow(request, &group.labels, group.time));
         if let (true, Some(select)) = (group.has_negative, &select) {
-            self.queue.push_front(self.fine(select.clone()));
+            self.read_fine(select.clone());
             return Ok(());
         }
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
         match (Cursor::of_group(profile_type, group, request.shape), select) {
             (Ok(cursor), _) => self.cursors.push_back(cursor),
             (Err(error), Some(select)) if error.kind() == ProfileErrorKind::Overflow => {
-                self.queue.push_front(self.fine(select));
+                self.read_fine(select);
             }
             (Err(error), _) => return Err(error.into()),
         }
         Ok(())
     }
 
-    /// R's own rows of a selection.
-    fn fine(&self, select: Select) -> Request {
+    /// Reads R's own rows of a selection next.
+    fn read_fine(&mut self, select: Select) {
         let step = self.plan.source.backend.capabilities().grain;
         let grouping = Grouping {
             labels: GroupBy::All,
@@ -336,6 +374,8 @@ impl Reader {
             TableKind::Functions => Shape::Functions,
             TableKind::CallEdges => Shape::Edges,
         };
-        Request { shape, select, grouping, is_coarse: false }
+        let request = Request { shape, select, grouping, is_coarse: false };
+        let pieces = pieces(&self.plan, &request, &self.asked);
+        self.ahead.push_front(Open { request, pieces, has_begun: false });
     }
 }

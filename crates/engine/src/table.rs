@@ -16,12 +16,14 @@ use flamesql_profile::Step;
 use crate::{
     Error, ErrorKind, TableKind, ask,
     catalog::Source,
+    coarse::Coarse,
     condition::{self, Condition},
-    law::Coarse,
     scan::ScanExec,
+    units::Sum,
+    why::Why,
 };
 
-/// `series`, `samples` or `functions` of one source: the relation R, or what the law lets stand for it.
+/// `series`, `samples`, `functions` or `call_edges` of one source: the relation R, or what the law lets stand for it.
 #[derive(Clone, Debug)]
 pub(crate) struct AdditiveTable {
     source: Arc<Source>,
@@ -29,16 +31,63 @@ pub(crate) struct AdditiveTable {
     schema: SchemaRef,
     label_columns: Vec<String>,
     coarse: Option<Coarse>,
+    /// Why the rows of R are read below an aggregate.
+    why: Option<Why>,
+    /// What is added up above.
+    sums: Vec<Sum>,
+    speaks_of: SpeaksOf,
+}
+
+/// What a statement speaks about beyond the conditions that a scan takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SpeaksOf {
+    pub(crate) profile_type: bool,
+    pub(crate) time: bool,
 }
 
 impl AdditiveTable {
     pub(crate) fn new(source: Arc<Source>, kind: TableKind, labels: &[String]) -> Self {
         let (schema, label_columns) = kind.schema(labels);
-        Self { source, kind, schema, label_columns, coarse: None }
+        Self {
+            source,
+            kind,
+            schema,
+            label_columns,
+            coarse: None,
+            why: None,
+            sums: Vec::new(),
+            speaks_of: SpeaksOf::default(),
+        }
     }
 
     pub(crate) fn with_coarse(&self, coarse: Coarse) -> Self {
-        Self { coarse: Some(coarse), ..self.clone() }
+        Self { coarse: Some(coarse), why: None, ..self.clone() }
+    }
+
+    pub(crate) fn with_why(&self, why: Why) -> Self {
+        Self { why: Some(why), ..self.clone() }
+    }
+
+    pub(crate) fn with_sum(&self, sum: Sum) -> Self {
+        let mut table = self.clone();
+        table.sums.push(sum);
+        table
+    }
+
+    pub(crate) fn with_speaks_of(&self, speaks_of: SpeaksOf) -> Self {
+        Self { speaks_of, ..self.clone() }
+    }
+
+    pub(crate) fn why(&self) -> Option<&Why> {
+        self.why.as_ref()
+    }
+
+    pub(crate) fn sums(&self) -> &[Sum] {
+        &self.sums
+    }
+
+    pub(crate) fn speaks_of(&self) -> SpeaksOf {
+        self.speaks_of
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {

@@ -1,0 +1,146 @@
+//! The answer to one request, piece by piece, however many questions to the source it takes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use flamesql_backend::{
+    ErrorKind as BackendErrorKind, Grouping, Select, SeriesAnswer, StackGroup, StackStream,
+};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    Error, ErrorKind,
+    ask::{Plan, Request},
+    rows::Shape,
+};
+
+/// How many groups are asked for at once where each is a question of its own.
+const CONCURRENT: usize = 8;
+
+/// A part of an answer, cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Series(Arc<SeriesAnswer>),
+    Group(Arc<StackGroup>),
+    /// A sum was formed that does not fit, which need not be one that the statement asked for: of this group, or of the
+    /// whole request.
+    Overflow(Error, Option<Box<Select>>),
+}
+
+/// Nothing is asked before it is polled; dropping it stops the work.
+pub(crate) type PieceStream = BoxStream<'static, Result<Piece, Error>>;
+
+/// The answer to a request. `asked` counts the questions of all requests of a scan.
+pub(crate) fn pieces(plan: &Arc<Plan>, request: &Request, asked: &Arc<AtomicUsize>) -> PieceStream {
+    let (plan, request, asked) = (Arc::clone(plan), request.clone(), Arc::clone(asked));
+    stream::once(async move {
+        count(&plan, &asked, 1)?;
+        if request.shape == Shape::Points {
+            return Ok(series(plan, request));
+        }
+        if plan.is_one_question(&request) {
+            let backend = &plan.source.backend;
+            let (select, grouping) = (request.select.clone(), request.grouping.clone());
+            return Ok(groups(backend.stacks(select, grouping, plan.report.clone())));
+        }
+        one_by_one(plan, request, &asked).await
+    })
+    .try_flatten()
+    .boxed()
+}
+
+fn count(plan: &Plan, asked: &AtomicUsize, n_more: usize) -> Result<(), Error> {
+    let n = asked.fetch_add(n_more, Ordering::Relaxed) + n_more;
+    match n > plan.options.max_requests {
+        true => Err(plan.too_many(n)),
+        false => Ok(()),
+    }
+}
+
+fn series(plan: Arc<Plan>, request: Request) -> PieceStream {
+    stream::once(async move {
+        let backend = &plan.source.backend;
+        match backend.series(&request.select, &request.grouping, &plan.report).await {
+            Ok(answer) => Ok(Piece::Series(Arc::new(answer))),
+            Err(error) => failed(error),
+        }
+    })
+    .boxed()
+}
+
+fn groups(stream: StackStream) -> PieceStream {
+    stream
+        .map(|group| match group {
+            Ok(group) => Ok(Piece::Group(Arc::new(group))),
+            Err(error) => failed(error),
+        })
+        .boxed()
+}
+
+fn failed(error: flamesql_backend::Error) -> Result<Piece, Error> {
+    match error.kind() {
+        BackendErrorKind::Overflow => Ok(Piece::Overflow(error.into(), None)),
+        _ => Err(error.into()),
+    }
+}
+
+/// Which groups there are is found first, exactly; then each is asked for by itself.
+async fn one_by_one(
+    plan: Arc<Plan>,
+    request: Request,
+    asked: &AtomicUsize,
+) -> Result<PieceStream, Error> {
+    let backend = Arc::clone(&plan.source.backend);
+    let found = backend.series(&request.select, &request.grouping, &plan.report).await?;
+    let mut all = Vec::new();
+    for series in found.series {
+        for point in series.points {
+            let select = plan.narrow(&request, &series.labels, point.time);
+            all.push((select, series.labels.clone(), point.time));
+        }
+    }
+    count(&plan, asked, all.len())?;
+    let report = plan.report.clone();
+    let pieces = stream::iter(all).map(move |(select, labels, time)| {
+        let stream = backend.stacks(select.clone(), Grouping::default(), report.clone());
+        // Under the labels and the time that the group has in a larger answer.
+        async move {
+            let group = groups(stream).next().await?;
+            Some(group.map(|piece| match piece {
+                Piece::Group(group) => {
+                    let group = Arc::unwrap_or_clone(group);
+                    Piece::Group(Arc::new(StackGroup { labels, time, ..group }))
+                }
+                Piece::Overflow(error, _) => Piece::Overflow(error, Some(Box::new(select))),
+                piece => piece,
+            }))
+        }
+    });
+    Ok(pieces.buffered(CONCURRENT).filter_map(|piece| async { piece }).boxed())
+}
+
+/// Lets an answer come while another one is read. It stops when the stream is dropped.
+pub(crate) fn spawn(mut pieces: PieceStream) -> PieceStream {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while let Some(piece) = pieces.next().await {
+            if sender.send(piece).await.is_err() {
+                break;
+            }
+        }
+    });
+    stream::unfold((receiver, task), |(mut receiver, mut task)| async move {
+        if let Some(piece) = receiver.recv().await {
+            return Some((piece, (receiver, task)));
+        }
+        // A task that died must not look like the end of the answer.
+        let died = task.join_next().await?.err()?;
+        let what = Error::new(ErrorKind::Internal, "read an answer: the task died");
+        Some((Err(what.with_source(died)), (receiver, task)))
+    })
+    .boxed()
+}

@@ -1,0 +1,73 @@
+//! Noting at each scan what the statement says about its type and time beyond what the scan takes over.
+//!
+//! Who compares profile types does not mean a default that he did not name, and a condition on time that gives no bound
+//! must not become the last hour in silence. Both are errors where the choice is made; here they are only seen.
+
+use datafusion::{
+    common::{Column, DFSchema, Result, tree_node::Transformed},
+    logical_expr::{Expr, LogicalPlan},
+    optimizer::{OptimizerConfig, OptimizerRule},
+};
+
+use crate::{
+    table::SpeaksOf,
+    trace::{follow, map_inputs, substitute},
+};
+
+/// The rule. It runs over the whole plan, when filters are where they will stay.
+#[derive(Debug)]
+pub(crate) struct WhatIsSpokenOf;
+
+impl OptimizerRule for WhatIsSpokenOf {
+    fn name(&self) -> &str {
+        "what_is_spoken_of"
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        Ok(match visit(&plan)? {
+            Some(changed) => Transformed::yes(changed),
+            None => Transformed::no(plan),
+        })
+    }
+}
+
+fn visit(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let said: Vec<Expr> = match plan {
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Window(_) => plan.expressions(),
+        _ => Vec::new(),
+    };
+    // Keys and what is added up may hold times; only conditions choose among them.
+    let chooses = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_));
+    let map = |said: &Vec<Expr>, schema: &DFSchema, columns: &[Expr]| {
+        said.iter().map(|expr| substitute(expr, schema, columns)).collect()
+    };
+    map_inputs(plan, |input| {
+        let changed = visit(input)?;
+        if said.is_empty() {
+            return Ok(changed);
+        }
+        let noted =
+            follow(changed.as_ref().unwrap_or(input), &said, &map, &mut |table, scan, said| {
+                let is_said = |name: &str| {
+                    said.iter().flat_map(Expr::column_refs).any(|column: &Column| {
+                        column.name == name
+                            && scan.projected_schema.maybe_index_of_column(column).is_some()
+                    })
+                };
+                let known = table.speaks_of();
+                let speaks_of = SpeaksOf {
+                    profile_type: known.profile_type || is_said("profile_type"),
+                    time: known.time || chooses && is_said("time"),
+                };
+                (speaks_of != known).then(|| table.with_speaks_of(speaks_of))
+            })?;
+        Ok(noted.or(changed))
+    })
+}
