@@ -35,9 +35,12 @@ mod error;
 #[cfg(feature = "files")]
 mod files;
 mod group;
+mod marks;
 mod memory;
+mod only;
 mod query;
 mod report;
+mod split;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
@@ -50,6 +53,7 @@ pub use self::{
         StackGroup,
     },
     report::{Coverage, Report},
+    split::Split,
 };
 
 /// The README's example compiles.
