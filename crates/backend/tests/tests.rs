@@ -13,5 +13,7 @@ mod files;
 mod liars;
 // The invented shop, added up by another path.
 mod shop;
+// Ranges longer than a source takes: slices, and what becomes of them.
+mod split;
 
 mod support;
