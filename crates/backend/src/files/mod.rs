@@ -45,6 +45,9 @@ pub struct FilesOptions {
     /// says so.
     pub strict: bool,
     /// How much memory decoded files may take between questions, in bytes; 512 MiB unless said otherwise.
+    ///
+    /// Beside it stands what each file is about: some 200 bytes for each of its types and series. It is kept for good,
+    /// so that a file which a question does not concern is not read again.
     pub cache_bytes: usize,
 }
 
@@ -60,11 +63,15 @@ impl Default for FilesOptions {
 /// truth plain or gzip as its bytes say, and `.txt` if each line is a stack and a number. A file that is named itself
 /// may be called anything.
 ///
-/// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples (which split a profile into series, but for
-/// `span_id`, `trace_id` and `profile_id`), and `file`, the path below the folder. A sample's label wins over the path's,
-/// and that over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
+/// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples
+/// (which split a profile into series, but for `span_id`, `trace_id` and `profile_id`, by which
+/// [`Only`](crate::Only) chooses), and `file`, the path below the folder. A sample's label wins over the path's, and that
+/// over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
 /// types are known under (`process_cpu`, `memory`, `goroutine`, `mutex`, `block`), else the file's name without leading
 /// and trailing digits and punctuation. A profile without a time has that of its file's last change.
+///
+/// The [`Report`] counts a request for each question, the bytes of the files that were read for it, as they stand on the
+/// disk, and as cache hits the files that were decoded already. A question that is dropped reads no further file.
 ///
 /// Its answers are worked out on threads of the tokio runtime that polls them, outside of which they panic.
 #[derive(Clone, Debug)]
