@@ -22,7 +22,8 @@ pub(crate) struct Csv(pub(crate) String);
 impl Csv {
     /// The lines of a range, which is half-open.
     fn load(&self, range: TimeRange) -> Result<Memory, Error> {
-        let memory = Memory::new();
+        // It keeps to what this source says of itself.
+        let memory = Memory::new().with_capabilities(self.capabilities());
         for line in self.0.lines() {
             let bad = || Error::new(ErrorKind::Unreadable, format!("read the line {line:?}"));
             let [time, service, stack, value] =

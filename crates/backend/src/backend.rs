@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, fmt};
 
 use async_trait::async_trait;
-use flamesql_profile::{ProfileType, Step, TimeRange};
+use flamesql_profile::{ProfileType, Step, TimeRange, format_duration};
 use futures::stream::BoxStream;
 
 use crate::{
-    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow, Report, Select,
+    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, Only, ProfileRow, Report, Select,
     SeriesAnswer, StackGroup,
 };
 
@@ -63,12 +63,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Merged stacks, a tree for each group that has a profile. The work begins when the stream is polled.
     ///
+    /// With [`Select::only`], of the samples it chooses; a group without one is not there. A choice that is not in
+    /// [`Capabilities::only`] is [`ErrorKind::Unsupported`].
+    ///
     /// A source whose [`Capabilities::groups_stacks`] is false refuses all but one group: no labels, [`Bins::Whole`].
     ///
     /// [`Bins::Whole`]: crate::Bins::Whole
     fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream;
 
-    /// The single profiles of a selection, sorted by time.
+    /// The single profiles of a selection, sorted by time; no two of one type have the same id.
+    ///
+    /// [`Select::only`] other than [`Only::All`] is [`ErrorKind::Unsupported`], as in [`Backend::series`].
     async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
         let what = format!(
             "list the profiles of {}: a {} source does not tell its profiles apart",
@@ -98,7 +103,8 @@ pub struct Capabilities {
     pub is_finite: bool,
     /// Which of [`Only`](crate::Only)'s choices it can make.
     pub only: OnlyCapabilities,
-    /// The longest range of one request; longer ones are an error here. [`Split`](crate::Split) cuts them.
+    /// The longest range of one request; longer ones are an [`ErrorKind::InvalidQuery`], of names and labels too.
+    /// [`Split`](crate::Split) cuts them.
     pub max_range: Option<Step>,
 }
 
@@ -114,16 +120,32 @@ pub struct OnlyCapabilities {
     pub profiles: bool,
 }
 
+impl OnlyCapabilities {
+    /// All of them.
+    pub const ALL: Self = Self { spans: true, traces: true, profiles: true };
+    /// None of them.
+    pub const NONE: Self = Self { spans: false, traces: false, profiles: false };
+
+    /// Whether a choice is among them.
+    pub fn allows(self, only: &Only) -> bool {
+        match only {
+            Only::All => true,
+            Only::Spans(_) => self.spans,
+            Only::Traces(_) => self.traces,
+            Only::Profiles(_) => self.profiles,
+        }
+    }
+}
+
 impl Capabilities {
-    /// Those of a source that holds all its profiles: any time, all groups at once.
+    /// Those of a source that holds all its profiles: any time, all groups at once, and no choice but by labels.
     pub const fn local(kind: &'static str) -> Self {
-        let only = OnlyCapabilities { spans: false, traces: false, profiles: false };
         Self {
             kind,
             grain: Step::NANOSECOND,
             groups_stacks: true,
             is_finite: true,
-            only,
+            only: OnlyCapabilities::NONE,
             max_range: None,
         }
     }
@@ -142,6 +164,13 @@ impl Capabilities {
         self
     }
 
+    /// The same with these choices.
+    #[must_use]
+    pub const fn with_only(mut self, only: OnlyCapabilities) -> Self {
+        self.only = only;
+        self
+    }
+
     /// The same with a limit to the range of one request.
     #[must_use]
     pub const fn with_max_range(mut self, max_range: Step) -> Self {
@@ -155,4 +184,45 @@ impl Capabilities {
         self.is_finite = false;
         self
     }
+
+    /// Refuses a range beyond the limit.
+    pub(crate) fn check_range(&self, range: TimeRange) -> Result<(), Error> {
+        match self.max_range {
+            Some(max) if length(range) > i128::from(max.nanos()) => {
+                let what = format!(
+                    "ask a {} source for {range}: the longest range of one request is {}",
+                    self.kind,
+                    format_duration(max.nanos())
+                );
+                Err(Error::new(ErrorKind::InvalidQuery, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a choice that is not among those of this source.
+    pub(crate) fn check_only(&self, only: &Only) -> Result<(), Error> {
+        if self.only.allows(only) { Ok(()) } else { Err(unsupported(self.kind, only)) }
+    }
+}
+
+/// How many nanoseconds a range has.
+pub(crate) fn length(range: TimeRange) -> i128 {
+    i128::from(range.end().nanos()) - i128::from(range.start().nanos())
+}
+
+/// Refuses a choice where there is none.
+pub(crate) fn only_all(kind: &str, only: &Only) -> Result<(), Error> {
+    if *only == Only::All { Ok(()) } else { Err(unsupported(kind, only)) }
+}
+
+fn unsupported(kind: &str, only: &Only) -> Error {
+    let by = match only {
+        Only::All => "label",
+        Only::Spans(_) => "span",
+        Only::Traces(_) => "trace",
+        Only::Profiles(_) => "profile",
+    };
+    let what = format!("choose by {by}: a {kind} source makes no such choice here");
+    Error::new(ErrorKind::Unsupported, what)
 }

@@ -2,7 +2,8 @@
 //!
 //! Put the profiles of a truth into a backend, say with [`sample_truth`], and run [`check`], or one of the checks it
 //! consists of. What is right is worked out here from the definition alone (times floored to the grain, equal keys
-//! added up, zeros dropped), apart from the code of any backend. A check that fails panics with its name, the question
+//! added up, zeros dropped), apart from the code of any backend. A source with a limit to its ranges
+//! ([`Capabilities::max_range`](crate::Capabilities::max_range)) is checked behind a [`Split`](crate::Split). A check that fails panics with its name, the question
 //! and both answers.
 //!
 //! This module's API is not stable: a new version may bring new checks and drop or rename old ones.
@@ -42,13 +43,13 @@ use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
 use flamesql_selector::{Matcher, Selector, escape_regex};
 use futures::{FutureExt, StreamExt, future};
 
-pub use self::sample::{sample_truth, sample_truth_with_negatives};
+pub use self::sample::{sample_truth, sample_truth_with_negatives, sample_truth_with_spans};
 use self::{
     relation::{LabelMap, LabelSets, Relation, bin, range},
     sample::Random,
 };
 use crate::{
-    Backend, Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Report, Select,
+    Backend, Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Only, Report, Select,
     StackGroup,
 };
 
@@ -63,6 +64,17 @@ pub struct TruthProfile {
     pub time_nanos: i64,
     /// Stacks, root first, with their values. The values of a type must add up to less than 2^63.
     pub stacks: Vec<(Vec<String>, i64)>,
+    /// For each of the stacks where it was taken, from the first one on; those beyond the list say nothing.
+    pub marks: Vec<TruthMark>,
+}
+
+/// The span and the trace in which a stack was taken: hexadecimal digits, 16 and 32 of them, or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TruthMark {
+    /// The span's id.
+    pub span: String,
+    /// The trace's id.
+    pub trace: String,
 }
 
 /// Runs every check: the backend holds exactly the profiles of `truth`.
@@ -82,6 +94,7 @@ pub async fn check(backend: &dyn Backend, truth: &[TruthProfile]) {
     mixed(backend, truth).await;
     nothing(backend, truth).await;
     profiles(backend, truth).await;
+    only(backend, truth).await;
     dropped_streams(backend, truth).await;
     refusals(backend, truth).await;
 }
@@ -276,6 +289,7 @@ pub async fn mixed(backend: &dyn Backend, truth: &[TruthProfile]) {
             condition: random.pick(&conditions).clone().and(random.pick(&conditions)),
             range,
             grouping: Grouping { labels, time },
+            only: Only::All,
         };
         check.ask(&query).await;
     }
@@ -355,6 +369,60 @@ pub async fn profiles(backend: &dyn Backend, truth: &[TruthProfile]) {
             }
         }
     }
+}
+
+/// Samples of spans and traces, and single profiles, where the source says that it can choose them; where it does not,
+/// and of series and lists of profiles in any case, such a choice is refused as [`ErrorKind::Unsupported`].
+///
+/// # Panics
+///
+/// If a choice is not made, or not rightly, or not refused.
+pub async fn only(backend: &dyn Backend, truth: &[TruthProfile]) {
+    let check = Check::new("only", backend, truth);
+    let can = backend.capabilities().only;
+    let marks = || truth.iter().flat_map(|profile| &profile.marks);
+    let ids = |of: fn(&TruthMark) -> &String| -> Vec<String> {
+        marks()
+            .map(of)
+            .filter(|id| !id.is_empty())
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
+    let (spans, traces) = (ids(|mark| &mark.span), ids(|mark| &mark.trace));
+    for profile_type in check.relation.types() {
+        let query = check.query(&profile_type);
+        let some = || vec!["00000000000000a1".to_owned()];
+        for only in [Only::Spans(some()), Only::Traces(some()), Only::Profiles(some())] {
+            check.refused(&Query { only, ..query.clone() }).await;
+        }
+        for list in check.choices(&spans) {
+            let has = |mark: &TruthMark| list.iter().any(|id| id.eq_ignore_ascii_case(&mark.span));
+            let chosen = of_samples(truth, &has);
+            let only = Only::Spans(list.clone());
+            check.ask_only(&Query { only, ..query.clone() }, &chosen).await;
+        }
+        for list in check.choices(&traces) {
+            let has = |mark: &TruthMark| list.iter().any(|id| id.eq_ignore_ascii_case(&mark.trace));
+            let chosen = of_samples(truth, &has);
+            let only = Only::Traces(list.clone());
+            check.ask_only(&Query { only, ..query.clone() }, &chosen).await;
+        }
+        if can.profiles {
+            check.ask_profiles(&query, truth).await;
+        }
+    }
+}
+
+/// What is left of profiles if only some samples are taken.
+fn of_samples(truth: &[TruthProfile], has: &dyn Fn(&TruthMark) -> bool) -> Vec<TruthProfile> {
+    let chosen = |profile: &TruthProfile| {
+        let marked = profile.stacks.iter().zip(&profile.marks);
+        let stacks = marked.filter(|(_, mark)| has(mark)).map(|(stack, _)| stack.clone()).collect();
+        TruthProfile { stacks, marks: Vec::new(), ..profile.clone() }
+    };
+    truth.iter().map(chosen).collect()
 }
 
 /// A stream of stacks may be dropped before and after it was polled, and the source still answers.
@@ -476,11 +544,13 @@ struct Query {
     condition: Condition,
     range: TimeRange,
     grouping: Grouping,
+    only: Only,
 }
 
 impl Query {
     fn select(&self) -> Select {
-        Select::new(self.profile_type.clone(), self.condition.selector.clone(), self.range)
+        let (profile_type, selector) = (self.profile_type.clone(), self.condition.selector.clone());
+        Select { only: self.only.clone(), ..Select::new(profile_type, selector, self.range) }
     }
 
     fn is_one_group(&self) -> bool {
@@ -490,8 +560,9 @@ impl Query {
 
 impl Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile_type, condition, range, grouping } = self;
-        write!(f, "{profile_type} {condition:?} in {range}, grouped by {grouping:?}")
+        let Self { profile_type, condition, range, grouping, only } = self;
+        write!(f, "{profile_type} {condition:?} in {range}, grouped by {grouping:?}")?;
+        if *only == Only::All { Ok(()) } else { write!(f, ", only {only:?}") }
     }
 }
 
@@ -524,6 +595,109 @@ impl<'a> Check<'a> {
             condition: Condition::all(),
             range: self.relation.span(),
             grouping: Grouping::default(),
+            only: Only::All,
+        }
+    }
+
+    /// Lists of ids: each, several, all in capitals, one that nobody has, none.
+    fn choices(&self, ids: &[String]) -> Vec<Vec<String>> {
+        let mut lists: Vec<Vec<String>> = ids.iter().map(|id| vec![id.clone()]).collect();
+        lists.push(ids.iter().take(2).cloned().collect());
+        lists.push(ids.iter().map(|id| id.to_ascii_uppercase()).collect());
+        lists.push(vec!["fedcba9876543210".to_owned()]);
+        lists.push(Vec::new());
+        lists
+    }
+
+    /// Asks for the stacks of a choice, if the source can make it, and compares with what is left of the truth.
+    async fn ask_only(&self, query: &Query, chosen: &[TruthProfile]) {
+        let capabilities = self.backend.capabilities();
+        if !capabilities.only.allows(&query.only) {
+            return;
+        }
+        let chosen = Relation::new(chosen, capabilities.grain);
+        let mut ranges = vec![query.range];
+        ranges.extend(self.cuts().into_iter().skip(2).take(1));
+        for range in ranges {
+            self.ask_stacks_of(&Query { range, ..query.clone() }, &chosen).await;
+        }
+        let pod = Condition::on(Matcher::not_equal("pod", ""), |value| !value.is_empty());
+        self.ask_stacks_of(&Query { condition: pod, ..query.clone() }, &chosen).await;
+        if capabilities.groups_stacks {
+            let labels = GroupBy::Labels(vec!["pod".into()]);
+            for time in self.bins().into_iter().take(6).step_by(2) {
+                let grouping = Grouping { labels: labels.clone(), time };
+                self.ask_stacks_of(&Query { grouping, ..query.clone() }, &chosen).await;
+            }
+        }
+    }
+
+    /// Asks for the stacks of single profiles, by the ids under which the source lists them.
+    async fn ask_profiles(&self, query: &Query, truth: &[TruthProfile]) {
+        let rows = self.ok(query, self.backend.profiles(&query.select()).await);
+        let mut by_key: BTreeMap<(LabelMap, i64), Vec<String>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for row in &rows {
+            if !seen.insert(row.id.clone()) {
+                self.fail(query, "profiles with ids of their own", format!("{rows:?}"));
+            }
+            let key = (map(&row.labels), row.time.nanos());
+            by_key.entry(key).or_default().push(row.id.clone());
+        }
+        let grain = self.relation.grain();
+        let of = |(labels, time): &(LabelMap, i64)| {
+            let mut there = truth.to_vec();
+            there.retain(|profile| {
+                let mut own = profile.labels.clone();
+                own.retain(|name, value| !value.is_empty() && !name.starts_with("__"));
+                own == *labels && relation::below(profile.time_nanos, grain, 0) == *time
+            });
+            there
+        };
+        let keys: Vec<_> = by_key.keys().collect();
+        for pair in keys.chunks(2).step_by(3) {
+            // Profiles of the same series and time are not told apart by the truth: they are asked for together.
+            let ids = pair.iter().flat_map(|key| by_key[*key].iter().cloned()).collect();
+            let chosen: Vec<_> = pair.iter().flat_map(|key| of(key)).collect();
+            self.ask_only(&Query { only: Only::Profiles(ids), ..query.clone() }, &chosen).await;
+        }
+        for row in rows.iter().step_by(5) {
+            let one = Query { only: Only::Profiles(vec![row.id.clone()]), ..query.clone() };
+            let groups = self.backend.stacks(one.select(), Grouping::default(), Report::new());
+            let groups: Vec<_> = groups.collect::<Vec<_>>().await;
+            let mut sum = 0;
+            for group in groups {
+                let tree = self.ok(&one, group).tree;
+                sum += tree.stacks().map(|(_, value)| i128::from(value)).sum::<i128>();
+            }
+            if sum != i128::from(row.value) {
+                self.fail(&one, format!("stacks of {}, as in {row:?}", row.value), sum);
+            }
+        }
+        for list in [vec!["no such profile".to_owned()], Vec::new()] {
+            self.ask_only(&Query { only: Only::Profiles(list), ..query.clone() }, &[]).await;
+        }
+    }
+
+    /// A choice is refused where it cannot be made.
+    async fn refused(&self, query: &Query) {
+        let (select, grouping) = (query.select(), query.grouping.clone());
+        let report = Report::new();
+        let mut errors = vec![
+            ("series", self.backend.series(&select, &grouping, &report).await.err()),
+            ("profiles", self.backend.profiles(&select).await.err()),
+        ];
+        if !self.backend.capabilities().only.allows(&query.only) {
+            let groups = self.backend.stacks(select, grouping, report);
+            let groups: Vec<Result<StackGroup, Error>> = groups.collect().await;
+            let error = groups.into_iter().next().and_then(Result::err);
+            errors.push(("stacks", error));
+        }
+        for (what, error) in errors {
+            if error.as_ref().map(Error::kind) != Some(ErrorKind::Unsupported) {
+                let asked = format!("{what} of {query}");
+                self.fail(asked, "an error of kind Unsupported", format!("{error:?}"));
+            }
         }
     }
 
@@ -589,10 +763,14 @@ impl<'a> Check<'a> {
         if answer.series.iter().any(|series| series.points.is_empty()) {
             self.fail(&asked, "no series without a point", format!("{answer:?}"));
         }
-        self.signs(&asked, query, answer.has_negative);
+        self.signs(&asked, query, self.relation.has_negative(query), answer.has_negative);
     }
 
     async fn ask_stacks(&self, query: &Query) {
+        self.ask_stacks_of(query, &self.relation).await;
+    }
+
+    async fn ask_stacks_of(&self, query: &Query, relation: &Relation) {
         let asked = format!("stacks of {query}");
         let mut stream = self.backend.stacks(query.select(), query.grouping.clone(), Report::new());
         let mut answer = Vec::new();
@@ -620,7 +798,7 @@ impl<'a> Check<'a> {
                 stacks.into_iter().map(|(stack, value)| format!("{group} {stack:?}: {value}"));
             head.into_iter().chain(lines).collect::<Vec<String>>()
         };
-        let truth = self.relation.stacks(query).into_iter();
+        let truth = relation.stacks(query).into_iter();
         let mut expected: Vec<String> = truth
             .flat_map(|((labels, start), stacks)| show(labels, start, stacks.into_iter().collect()))
             .collect();
@@ -632,12 +810,11 @@ impl<'a> Check<'a> {
         expected.sort_unstable();
         answer.sort_unstable();
         self.same(&asked, expected, answer);
-        self.signs(&asked, query, has_negative);
+        self.signs(&asked, query, relation.has_negative(query), has_negative);
     }
 
     /// Whether something may have cancelled out has to be said, and not to be said of a type that has nothing below 0.
-    fn signs(&self, asked: &str, query: &Query, has_negative: bool) {
-        let must = self.relation.has_negative(query);
+    fn signs(&self, asked: &str, query: &Query, must: bool, has_negative: bool) {
         let may = self.relation.may_cancel(&query.profile_type);
         if (must && !has_negative) || (has_negative && !may) {
             self.fail(

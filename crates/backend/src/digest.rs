@@ -10,10 +10,10 @@ use flamesql_profile::{
     pprof::{Profile, SampleLabel, TextId},
 };
 
-use crate::{Error, ErrorKind};
-
-/// Text labels of samples that say where a sample belongs and are no labels of a series.
-const SAMPLE_IDS: [&str; 3] = ["profile_id", "span_id", "trace_id"];
+use crate::{
+    Error, ErrorKind,
+    marks::{Mark, Marks, MarksBuilder},
+};
 
 /// A profile in columns.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Digest {
     /// For each type whether the sum of a stack does not fit, so that no question about it has an answer.
     overflows: Vec<bool>,
     pub(crate) has_negative: Vec<bool>,
+    /// The samples that say where they belong, once more.
+    pub(crate) marks: Option<Box<Marks>>,
 }
 
 impl Digest {
@@ -84,7 +86,7 @@ impl Digest {
             source_file: None,
             types: kinds,
             default_type: columns.get(default_type).copied().unwrap_or(0),
-            series: series.sets,
+            series: std::mem::take(&mut series.sets),
             stacks: builder.finish(),
             row_ends: Vec::with_capacity(n_series),
             nodes: Vec::with_capacity(nodes.len()),
@@ -92,7 +94,9 @@ impl Digest {
             totals: vec![Vec::new(); n_types],
             overflows: vec![false; n_types],
             has_negative: vec![false; n_types],
+            marks: None,
         };
+        let mut marks = series.has_marks.then(|| MarksBuilder::new(profile, n_types));
         let mut last = None;
         for sample in order {
             let sample = sample as usize;
@@ -114,7 +118,14 @@ impl Digest {
                     None => digest.overflows[*kind] = true,
                 }
             }
+            if let Some(marks) = &mut marks {
+                // The sum of the stack does not fit either.
+                if marks.add(sample, series, node, &columns).is_none() {
+                    digest.overflows.fill(true);
+                }
+            }
         }
+        digest.marks = marks.and_then(MarksBuilder::finish);
         digest.row_ends.resize(n_series, digest.nodes.len());
         digest.sum_up();
         Ok(digest)
@@ -144,6 +155,7 @@ impl Digest {
             values: vec![values],
             totals: vec![Vec::new()],
             overflows: vec![false],
+            marks: None,
         };
         digest.sum_up();
         digest
@@ -206,6 +218,7 @@ impl Digest {
             + names
             + self.nodes.len() * (4 + 8 * self.types.len())
             + self.series.len() * 200
+            + self.marks.as_ref().map_or(0, |marks| marks.bytes())
     }
 }
 
@@ -221,6 +234,8 @@ struct SeriesIndex<'a> {
     by_set: HashMap<Labels, u32>,
     sets: Vec<Labels>,
     scratch: Vec<(TextId, TextId)>,
+    /// Whether a sample says which span or trace it belongs to.
+    has_marks: bool,
 }
 
 impl<'a> SeriesIndex<'a> {
@@ -234,6 +249,7 @@ impl<'a> SeriesIndex<'a> {
             by_set: HashMap::new(),
             sets: Vec::new(),
             scratch: Vec::new(),
+            has_marks: false,
         }
     }
 
@@ -253,7 +269,9 @@ impl<'a> SeriesIndex<'a> {
         for label in labels {
             let splits = self.splits.entry(label.key).or_insert_with(|| {
                 let name = self.profile.text(label.key);
-                !name.is_empty() && !SAMPLE_IDS.contains(&name)
+                let is_mark = Mark::of_label(name).is_some();
+                self.has_marks |= is_mark;
+                !name.is_empty() && !is_mark
             });
             // Numbers are not labels of a series on any server.
             if *splits && !self.profile.text(label.text).is_empty() {

@@ -24,6 +24,11 @@ pub enum ErrorKind {
     InvalidQuery,
     /// This kind of source has no answer to such a question.
     Unsupported,
+    /// The source does not answer for now: no connection, no answer in time, or a fault of the server's own. Asked
+    /// later, it may.
+    Unavailable,
+    /// The source does not let this user in, or not see what is asked for.
+    Unauthorized,
     /// A sum does not fit in a signed 64-bit integer.
     Overflow,
     /// The source changed while it was read.
@@ -48,6 +53,11 @@ impl Error {
     /// The kind, to act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether it speaks of a part of the source alone, so that the other parts may still be answered.
+    pub(crate) fn is_partial(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unreadable | ErrorKind::Unavailable)
     }
 
     /// An error in adding up profiles, told by its own words.

@@ -9,9 +9,10 @@ use flamesql_profile::{
 use flamesql_selector::{Filter, Selector};
 
 use crate::{
-    Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Only, ProfileRow, Select,
+    Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select,
     SeriesAnswer, StackGroup,
     digest::{Digest, add, overflow},
+    only::Choice,
 };
 
 /// A selector ready to be matched against the series of digests.
@@ -36,17 +37,6 @@ impl Matcher {
             "__period_unit__" => Some(profile_type.period_unit()),
             _ => labels.get(name),
         })
-    }
-}
-
-/// Refuses choices that the sums below do not make.
-fn only_all(select: &Select) -> Result<(), Error> {
-    match select.only {
-        Only::All => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            "choose samples by span, trace or profile: profiles in memory or files are asked as a whole",
-        )),
     }
 }
 
@@ -75,6 +65,7 @@ fn chosen<'a>(
     digest: &'a Digest,
     select: &'a Select,
     matcher: &'a Matcher,
+    choice: &'a Choice,
     grain: Step,
 ) -> Option<(usize, impl Iterator<Item = usize> + 'a)> {
     let kind = digest.type_index(&select.profile_type)?;
@@ -83,7 +74,10 @@ fn chosen<'a>(
     }
     let profile_type = &digest.types[kind];
     let series = (0..digest.series.len()).filter(move |s| {
-        matcher.matches(&digest.series[*s], profile_type) && digest.has_data(kind, *s)
+        matcher.matches(&digest.series[*s], profile_type)
+            // Values of samples may be there and cancel out in their stack.
+            && (choice.is_of_samples() || digest.has_data(kind, *s))
+            && choice.takes_profile(|| profile_id(digest, *s))
     });
     Some((kind, series))
 }
@@ -105,13 +99,14 @@ impl<'a> SeriesSum<'a> {
         grouping: &'a Grouping,
         grain: Step,
     ) -> Result<Self, Error> {
-        only_all(select)?;
         let matcher = Matcher::new(&select.selector)?;
         Ok(Self { select, grouping, matcher, grain, sums: BTreeMap::new(), has_negative: false })
     }
 
     pub(crate) fn add(&mut self, digest: &Digest) -> Result<(), Error> {
-        let Some((kind, series)) = chosen(digest, self.select, &self.matcher, self.grain) else {
+        let Some((kind, series)) =
+            chosen(digest, self.select, &self.matcher, &Choice::All, self.grain)
+        else {
             return Ok(());
         };
         let time = floored(digest, self.grain);
@@ -147,6 +142,7 @@ pub(crate) struct StackSum<'a> {
     select: &'a Select,
     grouping: &'a Grouping,
     matcher: Matcher,
+    choice: Choice,
     grain: Step,
     bin: Option<Timestamp>,
     groups: BTreeMap<Labels, Group>,
@@ -155,7 +151,8 @@ pub(crate) struct StackSum<'a> {
     sums: Vec<i64>,
 }
 
-struct Group {
+/// The stacks of one group as they are added up.
+pub(crate) struct Group {
     first: Timestamp,
     has_negative: bool,
     tree: Tree,
@@ -173,13 +170,14 @@ impl<'a> StackSum<'a> {
         grouping: &'a Grouping,
         grain: Step,
     ) -> Result<Self, Error> {
-        only_all(select)?;
         let matcher = Matcher::new(&select.selector)?;
+        let choice = Choice::new(&select.only);
         let (bin, groups) = (None, BTreeMap::new());
         Ok(Self {
             select,
             grouping,
             matcher,
+            choice,
             grain,
             bin,
             groups,
@@ -190,7 +188,12 @@ impl<'a> StackSum<'a> {
 
     /// Adds a digest and returns the groups that are complete because a new bin begins.
     pub(crate) fn add(&mut self, digest: &Digest) -> Result<Vec<StackGroup>, Error> {
-        let Some((kind, series)) = chosen(digest, self.select, &self.matcher, self.grain) else {
+        if self.choice.is_of_samples() && digest.marks.is_none() {
+            return Ok(Vec::new());
+        }
+        let Some((kind, series)) =
+            chosen(digest, self.select, &self.matcher, &self.choice, self.grain)
+        else {
             return Ok(Vec::new());
         };
         let mut by_group: BTreeMap<Labels, Vec<usize>> = BTreeMap::new();
@@ -207,18 +210,16 @@ impl<'a> StackSum<'a> {
         }
         for (labels, series) in by_group {
             let rows = self.rows(digest, kind, &series)?;
+            if rows.is_empty() && self.choice.is_of_samples() {
+                continue;
+            }
             let tree = digest.stacks.subset(&rows, &mut self.subset);
             let has_negative = digest.has_negative[kind];
             match self.groups.get_mut(&labels) {
                 None => {
-                    self.groups
-                        .insert(labels, Group { first: time, has_negative, tree: Tree::One(tree) });
+                    self.groups.insert(labels, Group::new(time, has_negative, tree));
                 }
-                Some(group) => {
-                    group.first = group.first.min(time);
-                    group.has_negative |= has_negative;
-                    group.tree.merge(&tree)?;
-                }
+                Some(group) => group.add(time, has_negative, &tree)?,
             }
         }
         Ok(complete)
@@ -231,15 +232,25 @@ impl<'a> StackSum<'a> {
         kind: usize,
         series: &[usize],
     ) -> Result<Vec<(NodeId, i64)>, Error> {
-        if let [one] = series {
+        let marks = digest.marks.as_deref().filter(|_| self.choice.is_of_samples());
+        if let ([one], None) = (series, marks) {
             return Ok(digest.rows(kind, *one).collect());
         }
         self.sums.clear();
         self.sums.resize(digest.stacks.len(), 0);
+        let mut put = |node: NodeId, value| {
+            let slot = &mut self.sums[node.index()];
+            *slot = add(*slot, value)?;
+            Ok::<(), Error>(())
+        };
         for series in series {
-            for (node, value) in digest.rows(kind, *series) {
-                let slot = &mut self.sums[node.index()];
-                *slot = add(*slot, value)?;
+            match marks {
+                Some(marks) => marks
+                    .rows(kind, *series, &self.choice)
+                    .try_for_each(|(node, value)| put(node, value))?,
+                None => {
+                    digest.rows(kind, *series).try_for_each(|(node, value)| put(node, value))?;
+                }
             }
         }
         Ok(digest
@@ -256,16 +267,38 @@ impl<'a> StackSum<'a> {
         let bin = self.bin;
         std::mem::take(&mut self.groups)
             .into_iter()
-            .map(|(labels, group)| StackGroup {
-                labels,
-                time: bin.filter(|_| !is_whole).unwrap_or(group.first),
-                tree: match group.tree {
-                    Tree::One(tree) => tree,
-                    Tree::Many(builder) => builder.finish(),
-                },
-                has_negative: group.has_negative,
-            })
+            .map(|(labels, group)| group.finish(labels, bin.filter(|_| !is_whole)))
             .collect()
+    }
+}
+
+impl Group {
+    pub(crate) fn new(time: Timestamp, has_negative: bool, tree: StackTree) -> Self {
+        Self { first: time, has_negative, tree: Tree::One(tree) }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        time: Timestamp,
+        has_negative: bool,
+        tree: &StackTree,
+    ) -> Result<(), Error> {
+        self.first = self.first.min(time);
+        self.has_negative |= has_negative;
+        self.tree.merge(tree)
+    }
+
+    /// The group at the start of its bin, or where there are no bins at its first time.
+    pub(crate) fn finish(self, labels: Labels, bin: Option<Timestamp>) -> StackGroup {
+        StackGroup {
+            labels,
+            time: bin.unwrap_or(self.first),
+            tree: match self.tree {
+                Tree::One(tree) => tree,
+                Tree::Many(builder) => builder.finish(),
+            },
+            has_negative: self.has_negative,
+        }
     }
 }
 
@@ -305,6 +338,14 @@ pub(crate) fn label_sets(
     sets
 }
 
+/// What tells a profile from others. One that its samples' labels split is several.
+fn profile_id(digest: &Digest, series: usize) -> String {
+    match digest.series.len() {
+        1 => digest.id.clone(),
+        _ => format!("{}#{series}", digest.id),
+    }
+}
+
 /// The profiles of a digest: one for each of its series.
 pub(crate) fn profiles(
     digest: &Digest,
@@ -312,16 +353,12 @@ pub(crate) fn profiles(
     matcher: &Matcher,
     grain: Step,
 ) -> Result<Vec<ProfileRow>, Error> {
-    let Some((kind, series)) = chosen(digest, select, matcher, grain) else {
+    let Some((kind, series)) = chosen(digest, select, matcher, &Choice::All, grain) else {
         return Ok(Vec::new());
     };
     let row = |series: usize| {
         Ok(ProfileRow {
-            // A profile that its samples' labels split is several.
-            id: match digest.series.len() {
-                1 => digest.id.clone(),
-                _ => format!("{}#{series}", digest.id),
-            },
+            id: profile_id(digest, series),
             time: floored(digest, grain),
             profile_type: digest.types[kind].clone(),
             labels: digest.series[series].clone(),

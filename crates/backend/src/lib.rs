@@ -1,7 +1,7 @@
 //! Where profiles come from: one object-safe trait, [`Backend`], and the sources that this crate knows.
 //!
 //! [`Memory`] holds profiles that were put into it; [`Files`] (feature `files`) is a file or a folder of pprof and
-//! folded files. A backend answers aggregates over a half-open range of time: the series or the merged stacks of what
+//! folded files, [`Split`] stands before a source that takes short ranges only. A backend answers aggregates over a half-open range of time: the series or the merged stacks of what
 //! a [`Select`] names, one for each group of a [`Grouping`]. The checks that every backend must pass are in
 //! `conformance` (feature `conformance`).
 //!
@@ -35,9 +35,12 @@ mod error;
 #[cfg(feature = "files")]
 mod files;
 mod group;
+mod marks;
 mod memory;
+mod only;
 mod query;
 mod report;
+mod split;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
@@ -50,6 +53,7 @@ pub use self::{
         StackGroup,
     },
     report::{Coverage, Report},
+    split::Split,
 };
 
 /// The README's example compiles.

@@ -13,14 +13,16 @@ use futures::{StreamExt, stream};
 
 use crate::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery,
-    ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    backend::only_all,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
 
 /// Profiles in memory. Cloning gives another handle on the same profiles.
 ///
-/// A test may give it the manners of a server: a coarser grain, and one group a request ([`Memory::with_capabilities`]).
+/// A test may give it the manners of a server: a coarser grain, one group a request, a limit to its range, no choice
+/// by span ([`Memory::with_capabilities`]).
 #[derive(Clone, Debug)]
 pub struct Memory {
     digests: Arc<RwLock<Vec<Arc<Digest>>>>,
@@ -39,7 +41,7 @@ impl Memory {
     pub fn new() -> Self {
         Self {
             digests: Arc::default(),
-            capabilities: Capabilities::local("memory"),
+            capabilities: Capabilities::local("memory").with_only(OnlyCapabilities::ALL),
             default_type: None,
         }
     }
@@ -121,6 +123,9 @@ impl Memory {
         let mut digests = self.digests.write().expect("no thread panics while it holds this lock");
         if digest.id.is_empty() {
             digest.id = digests.len().to_string();
+        } else if digests.iter().any(|known| known.id == digest.id) {
+            // A path that was put in twice.
+            digest.id = format!("{}@{}", digest.id, digests.len());
         }
         // In the order of their times, equal ones as they came.
         let at = digests.partition_point(|d| d.time <= digest.time);
@@ -141,6 +146,8 @@ impl Memory {
                 "several groups of stacks in one request",
             ));
         }
+        self.capabilities.check_range(select.range)?;
+        self.capabilities.check_only(&select.only)?;
         let mut sum = StackSum::new(select, grouping, self.capabilities.grain)?;
         let mut groups = Vec::new();
         for digest in self.digests() {
@@ -170,6 +177,7 @@ impl Backend for Memory {
     }
 
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
+        self.capabilities.check_range(query.range)?;
         let matcher = Matcher::new(&query.selector)?;
         let sets: BTreeSet<LabelSet> = self
             .digests()
@@ -183,8 +191,11 @@ impl Backend for Memory {
         &self,
         select: &Select,
         grouping: &Grouping,
-        _report: &Report,
+        report: &Report,
     ) -> Result<SeriesAnswer, Error> {
+        report.add_requests(1);
+        self.capabilities.check_range(select.range)?;
+        only_all(self.capabilities.kind, &select.only)?;
         let mut sum = SeriesSum::new(select, grouping, self.capabilities.grain)?;
         for digest in self.digests() {
             sum.add(&digest)?;
@@ -192,9 +203,13 @@ impl Backend for Memory {
         sum.finish()
     }
 
-    fn stacks(&self, select: Select, grouping: Grouping, _report: Report) -> StackStream {
+    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
         let memory = self.clone();
-        stream::once(async move { memory.groups(&select, &grouping) })
+        let groups = async move {
+            report.add_requests(1);
+            memory.groups(&select, &grouping)
+        };
+        stream::once(groups)
             .flat_map(|groups| match groups {
                 Ok(groups) => stream::iter(groups.into_iter().map(Ok).collect::<Vec<_>>()),
                 Err(error) => stream::iter(vec![Err(error)]),
@@ -203,6 +218,8 @@ impl Backend for Memory {
     }
 
     async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+        self.capabilities.check_range(select.range)?;
+        only_all(self.capabilities.kind, &select.only)?;
         let matcher = Matcher::new(&select.selector)?;
         let grain: Step = self.capabilities.grain;
         let mut rows = Vec::new();

@@ -31,9 +31,13 @@ pub enum Only {
     /// Whatever labels and range choose.
     #[default]
     All,
-    /// Samples taken in one of these spans.
+    /// Samples taken in one of these spans: ids as 16 hexadecimal digits, in either case.
+    ///
+    /// In pprof it is the text label `span_id` of a sample, or `profile_id`, which older clients write for it.
     Spans(Vec<String>),
-    /// Samples taken in one of these traces.
+    /// Samples taken in one of these traces: ids as 32 hexadecimal digits, in either case.
+    ///
+    /// In pprof it is the text label `trace_id` of a sample.
     Traces(Vec<String>),
     /// These profiles, by [`ProfileRow::id`].
     Profiles(Vec<String>),

@@ -22,7 +22,7 @@ use crate::Notice;
 /// let handle = report.clone();
 /// handle.add_requests(2);
 /// assert_eq!(report.requests(), 2);
-/// assert!(report.coverage().is_complete());
+/// assert!(report.is_complete());
 /// ```
 #[derive(Clone, Default)]
 pub struct Report(Arc<Counts>);
@@ -34,13 +34,17 @@ struct Counts {
     cache_hits: AtomicU64,
     asked: AtomicU64,
     answered: AtomicU64,
+    failed: AtomicU64,
     notices: Mutex<Vec<Notice>>,
 }
 
-/// How much of a question was answered, where it was asked in slices.
+/// How much of a question was answered, where it was asked in slices. All zeros where it was asked as a whole.
+///
+/// A slice that was begun and is neither answered nor failed is under way, or was given up because the question failed
+/// or its reader left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// How many slices were asked for.
+    /// How many slices were begun.
     pub asked: u64,
     /// How many of them were answered.
     pub answered: u64,
@@ -76,7 +80,7 @@ impl Report {
         self.0.cache_hits.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Counts slices that are being asked for.
+    /// Counts slices as they are begun.
     pub fn add_asked(&self, n: u64) {
         self.0.asked.fetch_add(n, Ordering::Relaxed);
     }
@@ -86,7 +90,12 @@ impl Report {
         self.0.answered.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Says that something is missing or was repaired; a slice that failed is told so.
+    /// Counts slices that failed; a notice says of each which and why.
+    pub fn add_failed(&self, n: u64) {
+        self.0.failed.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Says that something is missing or was repaired.
     pub fn add_notice(&self, notice: Notice) {
         self.0.notices.lock().expect("no thread panics while it holds this lock").push(notice);
     }
@@ -108,10 +117,16 @@ impl Report {
 
     /// How much was answered.
     pub fn coverage(&self) -> Coverage {
-        let asked = self.0.asked.load(Ordering::Relaxed);
-        let answered = self.0.answered.load(Ordering::Relaxed);
-        let failed = self.notices().iter().filter(|notice| notice.is_missing).count() as u64;
-        Coverage { asked, answered, failed }
+        Coverage {
+            asked: self.0.asked.load(Ordering::Relaxed),
+            answered: self.0.answered.load(Ordering::Relaxed),
+            failed: self.0.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether nothing is missing from the answer: no slice failed, and no notice says that data was skipped.
+    pub fn is_complete(&self) -> bool {
+        self.coverage().is_complete() && !self.notices().iter().any(|notice| notice.is_missing)
     }
 
     /// What is missing or was repaired.
@@ -128,5 +143,32 @@ impl fmt::Debug for Report {
             .field("cache_hits", &self.cache_hits())
             .field("coverage", &self.coverage())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_and_notices_are_counted_apart() {
+        let report = Report::new();
+        let handle = report.clone();
+        handle.add_asked(3);
+        handle.add_answered(2);
+        assert!(report.is_complete());
+        let notice = |is_missing| Notice {
+            subject: "a.pb".to_owned(),
+            reason: "torn".to_owned(),
+            is_missing,
+        };
+        handle.add_notice(notice(false));
+        assert!(report.is_complete());
+        // A damaged file is no slice.
+        handle.add_notice(notice(true));
+        assert!(report.coverage().is_complete() && !report.is_complete());
+        handle.add_failed(1);
+        assert_eq!(report.coverage(), Coverage { asked: 3, answered: 2, failed: 1 });
+        assert!(!report.coverage().is_complete());
     }
 }

@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use flamesql_backend::{
-    Backend, Capabilities, Files, FilesOptions, Memory,
-    conformance::{self, TruthProfile, sample_truth, sample_truth_with_negatives},
+    Backend, Capabilities, Files, FilesOptions, Memory, OnlyCapabilities,
+    conformance::{
+        self, TruthProfile, sample_truth, sample_truth_with_negatives, sample_truth_with_spans,
+    },
 };
 use flamesql_profile::{ProfileType, Step, Timestamp, pprof};
 
@@ -18,6 +20,7 @@ async fn check_memory(truth: &[TruthProfile]) {
     let memory = support::memory(truth);
     for grain in grains() {
         let capabilities = Capabilities::local("memory").with_grain(grain);
+        let capabilities = capabilities.with_only(OnlyCapabilities::ALL);
         conformance::check(&memory.clone().with_capabilities(capabilities), truth).await;
     }
 }
@@ -44,6 +47,16 @@ async fn memory_passes_with_values_below_zero() {
 }
 
 #[tokio::test]
+async fn memory_passes_with_spans() {
+    check_memory(&sample_truth_with_spans(10)).await;
+    let mut truth = sample_truth_with_spans(11);
+    for profile in truth.iter_mut().step_by(2) {
+        profile.stacks.iter_mut().for_each(|(_, value)| *value = -*value);
+    }
+    conformance::only(&support::memory(&truth), &truth).await;
+}
+
+#[tokio::test]
 async fn memory_passes_before_the_epoch_and_without_anything() {
     let mut truth = sample_truth(4);
     for profile in &mut truth {
@@ -55,28 +68,7 @@ async fn memory_passes_before_the_epoch_and_without_anything() {
 
 /// Writes each profile as a pprof file in folders of its labels; returns the truth with the label `file`.
 fn write_pprof(root: &Path, truth: &[TruthProfile]) -> Vec<TruthProfile> {
-    write(root, truth, |profile| {
-        let mut written = support::profile(
-            &[(profile.profile_type.sample_type(), profile.profile_type.sample_unit())],
-            profile.time_nanos,
-            &[],
-        );
-        let kind = written.intern(profile.profile_type.period_type());
-        let unit = written.intern(profile.profile_type.period_unit());
-        written.period_type = pprof::ValueType { kind, unit };
-        for (stack, value) in &profile.stacks {
-            let mut locations = Vec::new();
-            for name in stack.iter().rev() {
-                let name = written.intern(name);
-                let function =
-                    written.push_function(pprof::Function { name, ..Default::default() });
-                let line = pprof::Line { function: Some(function), line: 0 };
-                locations.push(written.push_location(pprof::Location::default(), &[line]));
-            }
-            written.push_sample(&locations, &[*value], &[]);
-        }
-        ("pb.gz", pprof::encode_gzip(&written))
-    })
+    write(root, truth, |profile| ("pb.gz", pprof::encode_gzip(&support::truth_profile(profile))))
 }
 
 /// The same as folded text, which has one type a name, and the time of the file's last change.
@@ -124,7 +116,7 @@ fn write(
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_pprof_pass() {
     let root = tempfile::tempdir().unwrap();
-    let truth = write_pprof(root.path(), &sample_truth(5));
+    let truth = write_pprof(root.path(), &sample_truth_with_spans(5));
     conformance::check(&Files::open(root.path()).unwrap(), &truth).await;
 }
 

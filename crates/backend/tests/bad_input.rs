@@ -74,9 +74,14 @@ async fn what_is_no_profile_is_skipped_and_named() {
     let plain = pprof::encode(&support::profile(&[("cpu", "ns")], 5, &[(&["f"], &[1], &[])]));
     let no_type = support::pprof(&[], 5, &[]);
     is_skipped(&[
-        ("text.pb.gz", b"hello, world\nthis is no profile\n", ""),
+        (
+            "text.pb.gz",
+            b"hello, world\nthis is no profile\n",
+            "text and no pprof; it begins \"hello, world\"",
+        ),
+        ("page.pb", "<html lang=\"es\"><title>sesi\u{f3}n</title>".as_bytes(), "it begins \"<html"),
         ("empty.pb", b"", "empty"),
-        ("cut.pb.gz", &good[..good.len() / 2], "damaged or cut off gzip"),
+        ("cut.pb.gz", &good[..good.len() / 2], "of the inflated input"),
         ("flipped.pb.gz", &[&good[..good.len() - 6], &[1, 2, 3, 4, 5, 6]].concat(), "gzip"),
         ("cut.pprof", &plain[..plain.len() - 3], ""),
         ("no-type.pb.gz", &no_type, "no sample type"),

@@ -23,6 +23,7 @@ async fn its_backend_passes_the_checks() {
             labels: [("service".to_owned(), service.to_owned())].into(),
             time_nanos: time.parse::<i64>().unwrap() * 1_000_000_000,
             stacks: vec![(stack.split(';').map(str::to_owned).collect(), value.parse().unwrap())],
+            marks: Vec::new(),
         });
     }
     conformance::check(&backend, &truth).await;

@@ -191,6 +191,11 @@ async fn text_files_are_read_if_each_line_is_a_stack() -> Result<(), Error> {
     // What is named itself may be called anything, but has to be a profile.
     let alone = Files::open(root.path().join("README.md"))?;
     assert_eq!(total(&alone, "README.md:samples:count::").await?, 3);
+    // `main;work 3` as gzip.
+    let zipped = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x4d\xcc\xcc\xb3\x2e\xcf\x2f\xca\x56\x30\xe6\x02\x00\x9f\x82\x2d\xae\x0c\x00\x00\x00";
+    support::write(root.path(), "zipped", zipped);
+    let alone = Files::open(root.path().join("zipped"))?;
+    assert_eq!(total(&alone, "zipped:samples:count::").await?, 3);
     let error = total(&Files::open(root.path().join("notes.txt"))?, CPU).await.unwrap_err();
     assert!(error.to_string().starts_with("read notes.txt: "), "{error}");
     Ok(())

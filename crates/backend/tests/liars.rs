@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use flamesql_backend::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, Memory, MetaQuery,
-    ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
-    conformance::{self, sample_truth, sample_truth_with_negatives},
+    Only, OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    conformance::{self, sample_truth, sample_truth_with_negatives, sample_truth_with_spans},
 };
 use flamesql_profile::{
     Labels, Point, ProfileType, StackTree, StackTreeBuilder, Step, SubsetScratch, TimeRange,
@@ -57,6 +57,13 @@ enum Lie {
     ListsProfilesBackwards,
     AllowsFourStreams,
     AnswersABadRegex,
+    IgnoresTheChoice,
+    TakesTheFirstIdOnly,
+    TakesSpansForTraces,
+    ReadsSmallLettersOnly,
+    HidesThatItChooses,
+    AddsUpSeriesOfSpans,
+    GivesAllProfilesOneId,
 }
 
 #[derive(Debug)]
@@ -86,6 +93,17 @@ impl Liar {
     fn bent(&self, select: &Select, grouping: &Grouping) -> (Select, Grouping) {
         let (mut select, mut grouping) = (select.clone(), grouping.clone());
         select.range = self.range(select.range);
+        match (self.lie, &mut select.only) {
+            (Lie::IgnoresTheChoice, only) => *only = Only::All,
+            (Lie::TakesTheFirstIdOnly, Only::Spans(ids) | Only::Profiles(ids)) => ids.truncate(1),
+            (Lie::TakesSpansForTraces, Only::Traces(ids)) => {
+                select.only = Only::Spans(ids.clone());
+            }
+            (Lie::ReadsSmallLettersOnly, Only::Spans(ids)) => {
+                ids.retain(|id| id.chars().all(|c| !c.is_ascii_uppercase()));
+            }
+            _ => {}
+        }
         let matchers = &mut select.selector.matchers;
         match self.lie {
             Lie::DropsTheLastMatcher => drop(matchers.pop()),
@@ -159,6 +177,7 @@ impl Backend for Liar {
         let n_calls = self.n_calls.fetch_add(1, Ordering::Relaxed);
         match self.lie {
             Lie::ChangesItsCapabilities if n_calls % 2 == 1 => honest.endless(),
+            Lie::HidesThatItChooses => honest.with_only(OnlyCapabilities::NONE),
             Lie::GroupsStacksAfterAll => honest.without_groups(),
             Lie::DoesNotFloor => honest.with_grain(Step::from_nanos(1_000_000).unwrap()),
             _ => honest,
@@ -201,7 +220,11 @@ impl Backend for Liar {
         report: &Report,
     ) -> Result<SeriesAnswer, Error> {
         self.refuse(select)?;
-        let (bent, grouping) = self.bent(select, grouping);
+        let (mut bent, grouping) = self.bent(select, grouping);
+        match self.lie {
+            Lie::AddsUpSeriesOfSpans => bent.only = Only::All,
+            _ => bent.only.clone_from(&select.only),
+        }
         let mut answer = self.inner.series(&bent, &grouping, report).await?;
         for series in &mut answer.series {
             for point in &mut series.points {
@@ -265,6 +288,7 @@ impl Backend for Liar {
         match self.lie {
             Lie::LosesAProfile => drop(rows.pop()),
             Lie::ListsProfilesBackwards => rows.reverse(),
+            Lie::GivesAllProfilesOneId => rows.iter_mut().for_each(|row| row.id = "1".to_owned()),
             _ => {}
         }
         Ok(rows)
@@ -278,7 +302,14 @@ fn liar(lie: Lie) -> Liar {
 }
 
 fn truth(lie: Lie) -> Vec<conformance::TruthProfile> {
-    if lie == Lie::ForgetsSigns { sample_truth_with_negatives(9) } else { sample_truth(9) }
+    match lie {
+        Lie::ForgetsSigns => sample_truth_with_negatives(9),
+        Lie::IgnoresTheChoice
+        | Lie::TakesTheFirstIdOnly
+        | Lie::TakesSpansForTraces
+        | Lie::ReadsSmallLettersOnly => sample_truth_with_spans(9),
+        _ => sample_truth(9),
+    }
 }
 
 /// What a check says of a liar.
@@ -333,6 +364,8 @@ each_is_caught! {
     mixed: LosesAStack DropsTheLastMatcher TakesTheEnd MergesGroups;
     nothing: KnowsItsTypesOnly ReadsTheSixthPart;
     profiles: LosesAProfile ListsProfilesBackwards;
+    only: IgnoresTheChoice TakesTheFirstIdOnly TakesSpansForTraces ReadsSmallLettersOnly HidesThatItChooses
+        AddsUpSeriesOfSpans GivesAllProfilesOneId;
     dropped_streams: AllowsFourStreams;
     refusals: AnswersABadRegex;
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration, time::UNIX_EPOCH};
 
 use flamesql_backend::{
     Backend, Error, Files, FilesOptions, GroupBy, Grouping, Memory, Report, Select, StackGroup,
-    conformance::TruthProfile,
+    conformance::{TruthMark, TruthProfile},
 };
 use flamesql_profile::{
     ProfileType, StackTree, StackTreeBuilder, TimeRange, Timestamp,
@@ -30,10 +30,42 @@ pub(crate) fn memory(truth: &[TruthProfile]) -> Memory {
     for profile in truth {
         let labels = profile.labels.clone().into_iter().collect();
         let time = Timestamp::from_nanos(profile.time_nanos);
-        let tree = tree(&profile.stacks);
-        memory.insert(&profile.profile_type, &labels, time, 0, &tree).unwrap();
+        if profile.marks.is_empty() {
+            let tree = tree(&profile.stacks);
+            memory.insert(&profile.profile_type, &labels, time, 0, &tree).unwrap();
+        } else {
+            let name = profile.profile_type.name();
+            memory.insert_pprof(name, &labels, time, &truth_profile(profile)).unwrap();
+        }
     }
     memory
+}
+
+/// A profile of the truth as pprof, its spans and traces as text labels of its samples.
+pub(crate) fn truth_profile(truth: &TruthProfile) -> Profile {
+    let stacks: Vec<Vec<&str>> =
+        truth.stacks.iter().map(|(stack, _)| stack.iter().map(String::as_str).collect()).collect();
+    let none = TruthMark::default();
+    let samples: Vec<_> = truth
+        .stacks
+        .iter()
+        .zip(&stacks)
+        .zip(truth.marks.iter().chain(std::iter::repeat(&none)))
+        .map(|(((_, value), stack), mark)| {
+            // Older clients write the id of a span under another name.
+            let key = if value % 2 == 0 { "span_id" } else { "profile_id" };
+            let labels = [(key, mark.span.as_str()), ("trace_id", mark.trace.as_str())];
+            (stack.as_slice(), [*value], labels)
+        })
+        .collect();
+    let samples: Vec<Sample<'_>> =
+        samples.iter().map(|(stack, values, labels)| (*stack, &values[..], &labels[..])).collect();
+    let kind = &truth.profile_type;
+    let types = [(kind.sample_type(), kind.sample_unit())];
+    let mut profile = profile(&types, truth.time_nanos, &samples);
+    let (kind, unit) = (kind.period_type(), kind.period_unit());
+    profile.period_type = ValueType { kind: profile.intern(kind), unit: profile.intern(unit) };
+    profile
 }
 
 /// A pprof profile with these sample types (name, unit).

@@ -11,7 +11,11 @@ mod example;
 mod files;
 // Backends that lie: each check has to be able to fail.
 mod liars;
+// Choices by span, trace and profile, and what reading files came to.
+mod only;
 // The invented shop, added up by another path.
 mod shop;
+// Ranges longer than a source takes: slices, and what becomes of them.
+mod split;
 
 mod support;

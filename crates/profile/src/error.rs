@@ -19,6 +19,7 @@ pub struct Error {
     what: Cow<'static, str>,
     detail: Cow<'static, str>,
     offset: Option<usize>,
+    is_inflated: bool,
 }
 
 /// The kind of an [`Error`].
@@ -41,7 +42,7 @@ impl Error {
         what: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { kind, what: what.into(), detail: detail.into(), offset: None }
+        Self { kind, what: what.into(), detail: detail.into(), offset: None, is_inflated: false }
     }
 
     pub(crate) fn malformed(what: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -67,6 +68,12 @@ impl Error {
         self
     }
 
+    /// The same error in input that was compressed: its offset is none of the file's.
+    pub(crate) fn in_inflated(mut self, is_inflated: bool) -> Self {
+        self.is_inflated |= is_inflated;
+        self
+    }
+
     /// The kind, to act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -82,6 +89,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.detail)?;
         match self.offset {
+            Some(offset) if self.is_inflated => {
+                write!(f, " (at byte {offset} of the inflated input)")
+            }
             Some(offset) => write!(f, " (at byte {offset})"),
             None => Ok(()),
         }

@@ -10,7 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use crate::{Error, ErrorKind, NameId, NodeId, StackTree, StackTreeBuilder, gzip};
 
@@ -50,13 +50,18 @@ impl Folded {
 /// If a line does not end in a whole number, or a sum does not fit in an `i64`. The offset is that of the line.
 pub fn decode(bytes: &[u8]) -> Result<Folded, Error> {
     let bytes = gzip::inflate(bytes, WHAT)?;
+    let is_inflated = matches!(bytes, Cow::Owned(_));
+    decode_plain(&bytes).map_err(|error| error.in_inflated(is_inflated))
+}
+
+fn decode_plain(bytes: &[u8]) -> Result<Folded, Error> {
     let mut builder = StackTreeBuilder::new();
     let mut replaced_texts = 0;
     let mut at = 0;
     let mut stack: Vec<NameId> = Vec::new();
     for (idx, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let text = String::from_utf8_lossy(line);
-        replaced_texts += usize::from(matches!(text, std::borrow::Cow::Owned(_)));
+        replaced_texts += usize::from(matches!(text, Cow::Owned(_)));
         let text = text.trim();
         if !text.is_empty() {
             let (names, number) = text.rsplit_once([' ', '\t']).unwrap_or(("", text));
@@ -81,8 +86,10 @@ pub fn decode(bytes: &[u8]) -> Result<Folded, Error> {
     Ok(Folded { tree: builder.finish(), replaced_texts })
 }
 
-/// Whether each line that is not blank is `stack number`, which tells folded text from prose.
+/// Whether each line that is not blank is `stack number`, which tells folded text from prose. Plain or gzip, as
+/// [`decode`] takes it.
 pub fn is_folded(bytes: &[u8]) -> bool {
+    let Ok(bytes) = gzip::inflate(bytes, WHAT) else { return false };
     let mut any = false;
     bytes.split(|b| *b == b'\n').all(|line| {
         let Ok(line) = std::str::from_utf8(line) else { return false };

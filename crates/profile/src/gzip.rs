@@ -30,7 +30,9 @@ pub(crate) fn inflate<'a>(bytes: &'a [u8], what: &'static str) -> Result<Cow<'a,
     let mut inflated = Vec::with_capacity(hint.min(bytes.len().saturating_mul(8)).min(limit));
     let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
     reader.read_to_end(&mut inflated).map_err(|error| {
-        Error::malformed(what, format!("damaged or cut off gzip: {error}")).at(inflated.len())
+        Error::malformed(what, format!("damaged or cut off gzip: {error}"))
+            .at(inflated.len())
+            .in_inflated(true)
     })?;
     if inflated.len() > limit {
         return Err(too_large(what, limit));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flamesql_profile::ProfileType;
 
-use super::TruthProfile;
+use super::{TruthMark, TruthProfile};
 
 /// 2026-11-22T16:50:00Z, which begins a bin of every usual width.
 const T0: i64 = 1_795_366_200_000_000_000;
@@ -109,6 +109,25 @@ pub fn sample_truth_with_negatives(seed: u64) -> Vec<TruthProfile> {
     truth
 }
 
+/// As [`sample_truth`], with spans and traces for most of the stacks: one stack in several spans, a span in several
+/// profiles, a trace without a span.
+pub fn sample_truth_with_spans(seed: u64) -> Vec<TruthProfile> {
+    let mut truth = sample_truth(seed);
+    let mut random = Random(!seed);
+    let spans = ["", "", "00000000000000a1", "00000000000000a2", "0123456789abcdef"];
+    let traces = ["", "000000000000000000000000000000b1", "0123456789abcdef0123456789abcdef"];
+    for (idx, profile) in truth.iter_mut().enumerate().filter(|(idx, _)| idx % 4 != 3) {
+        // The last stacks of some have none.
+        let n = profile.stacks.len() - (idx % 2).min(profile.stacks.len());
+        let mut mark = || TruthMark {
+            span: (*random.pick(&spans)).to_owned(),
+            trace: (*random.pick(&traces)).to_owned(),
+        };
+        profile.marks = (0..n).map(|_| mark()).collect();
+    }
+    truth
+}
+
 fn owned(stack: &[&str]) -> Vec<String> {
     stack.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -122,5 +141,5 @@ fn profile(
     let labels: BTreeMap<String, String> =
         labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let profile_type = ProfileType::parse(id).expect("the ids above have five parts");
-    TruthProfile { profile_type, labels, time_nanos, stacks }
+    TruthProfile { profile_type, labels, time_nanos, stacks, marks: Vec::new() }
 }

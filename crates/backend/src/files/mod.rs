@@ -8,7 +8,7 @@ mod name;
 mod walk;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -27,8 +27,9 @@ use futures::{StreamExt, stream};
 use tokio::{sync::mpsc, task};
 
 use crate::{
-    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, ProfileRow,
-    Report, Select, SeriesAnswer, StackGroup, StackStream,
+    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, Only,
+    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    backend::only_all,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
@@ -44,6 +45,9 @@ pub struct FilesOptions {
     /// says so.
     pub strict: bool,
     /// How much memory decoded files may take between questions, in bytes; 512 MiB unless said otherwise.
+    ///
+    /// Beside it stands what each file is about: some 200 bytes for each of its types and series. It is kept for good,
+    /// so that a file which a question does not concern is not read again.
     pub cache_bytes: usize,
 }
 
@@ -59,11 +63,15 @@ impl Default for FilesOptions {
 /// truth plain or gzip as its bytes say, and `.txt` if each line is a stack and a number. A file that is named itself
 /// may be called anything.
 ///
-/// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples (which split a profile into series, but for
-/// `span_id`, `trace_id` and `profile_id`), and `file`, the path below the folder. A sample's label wins over the path's,
-/// and that over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
+/// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples
+/// (which split a profile into series, but for `span_id`, `trace_id` and `profile_id`, by which
+/// [`Only`](crate::Only) chooses), and `file`, the path below the folder. A sample's label wins over the path's, and that
+/// over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
 /// types are known under (`process_cpu`, `memory`, `goroutine`, `mutex`, `block`), else the file's name without leading
 /// and trailing digits and punctuation. A profile without a time has that of its file's last change.
+///
+/// The [`Report`] counts a request for each question, the bytes of the files that were read for it, as they stand on the
+/// disk, and as cache hits the files that were decoded already. A question that is dropped reads no further file.
 ///
 /// Its answers are worked out on threads of the tokio runtime that polls them, outside of which they panic.
 #[derive(Clone, Debug)]
@@ -98,6 +106,8 @@ struct Summary {
     default_type: ProfileType,
     /// For each type the series that have data.
     series: Vec<LabelSet>,
+    /// Whether a sample says which span or trace it belongs to.
+    has_marks: bool,
     replaced_texts: usize,
 }
 
@@ -144,15 +154,24 @@ impl Files {
         self.inner.entries.len()
     }
 
-    /// Runs what reads files where waiting for them hurts nobody.
+    /// Runs what reads files where waiting for them hurts nobody, until it is done or nobody waits for it.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+        report: &Report,
+        work: impl FnOnce(&Inner, &Job<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let inner = Arc::clone(&self.inner);
-        task::spawn_blocking(move || work(&inner)).await.map_err(|error| {
+        let (inner, report) = (Arc::clone(&self.inner), report.clone());
+        // Dropped with this future.
+        let reader = Arc::new(());
+        let left = Arc::downgrade(&reader);
+        let answer = task::spawn_blocking(move || {
+            work(&inner, &Job::new(&|| left.strong_count() > 0, report))
+        });
+        let answer = answer.await.map_err(|error| {
             Error::new(ErrorKind::Internal, "read files: the thread died").with_source(error)
-        })?
+        });
+        drop(reader);
+        answer?
     }
 }
 
@@ -228,15 +247,43 @@ fn profile_types(profile: &Profile, given_name: Option<String>, file: &str) -> V
         .collect()
 }
 
-/// Asked in between whether to go on; the error says why not.
-type GoOn<'a> = &'a dyn Fn() -> Result<(), Error>;
+/// The work for one question.
+struct Job<'a> {
+    /// Whether somebody waits for the answer; once nobody does, nobody will.
+    is_awaited: &'a (dyn Fn() -> bool + Sync),
+    report: Report,
+    /// The entries that were read for it: to find them in memory afterwards is no merit.
+    read: Mutex<HashSet<usize>>,
+}
 
-fn always() -> Result<(), Error> {
-    Ok(())
+impl<'a> Job<'a> {
+    fn new(is_awaited: &'a (dyn Fn() -> bool + Sync), report: Report) -> Self {
+        Self { is_awaited, report, read: Mutex::default() }
+    }
+
+    fn go_on(&self) -> Result<(), Error> {
+        if (self.is_awaited)() { Ok(()) } else { Err(gone()) }
+    }
+
+    fn count_read(&self, idx: usize, bytes: usize) {
+        self.report.add_bytes(bytes as u64);
+        self.read.lock().expect("no thread panics while it holds this lock").insert(idx);
+    }
+
+    fn count_hit(&self, idx: usize) {
+        if !self.read.lock().expect("no thread panics while it holds this lock").contains(&idx) {
+            self.report.add_cache_hits(1);
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Internal, "read files: nobody waits for the answer")
 }
 
 impl Inner {
-    fn read(&self, entry: &Entry) -> Result<(Digest, Summary), Error> {
+    fn read(&self, idx: usize, job: &Job<'_>) -> Result<(Digest, Summary), Error> {
+        let entry = &self.entries[idx];
         let unreadable = |error: std::io::Error| {
             Error::new(ErrorKind::Unreadable, format!("read {}: {error}", entry.name))
                 .with_source(error)
@@ -257,6 +304,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::Unreadable, detail));
         }
         let bytes = fs::read(&entry.path).map_err(unreadable)?;
+        job.count_read(idx, bytes.len());
         if stamp().map_err(unreadable)? != before {
             return Err(changed(entry));
         }
@@ -280,23 +328,25 @@ impl Inner {
             time: digest.time,
             default_type: digest.types[digest.default_type].clone(),
             series,
+            has_marks: digest.marks.is_some(),
             replaced_texts,
         };
         Ok((digest, summary))
     }
 
     /// The digest of an entry, from memory or read; `None` for a file that cannot be read.
-    fn digest(&self, idx: usize) -> Result<Option<Arc<Digest>>, Error> {
+    fn digest(&self, idx: usize, job: &Job<'_>) -> Result<Option<Arc<Digest>>, Error> {
         let entry = &self.entries[idx];
         let mut slot = entry.digest.lock().expect("no thread panics while it holds this lock");
         if let Some(digest) = &*slot {
             self.touch(idx);
+            job.count_hit(idx);
             return Ok(Some(Arc::clone(digest)));
         }
         if matches!(entry.summary.get(), Some(Err(_))) {
             return Ok(None);
         }
-        let (digest, summary) = match self.read(entry) {
+        let (digest, summary) = match self.read(idx, job) {
             Ok(read) => read,
             Err(error) => {
                 let error = match entry.summary.get() {
@@ -357,16 +407,16 @@ impl Inner {
 
     /// Visits the digests of some entries in their order, while the next ones are read by other threads.
     ///
-    /// `go_on` is asked in between, so that nobody works for a reader who has left.
+    /// In between it is seen whether anybody waits for the answer.
     fn visit(
         &self,
         entries: &[usize],
-        go_on: GoOn<'_>,
+        job: &Job<'_>,
         mut visit: impl FnMut(&Digest) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let n_threads = thread::available_parallelism().map_or(1, usize::from);
         for chunk in entries.chunks(n_threads * 4) {
-            go_on()?;
+            job.go_on()?;
             let read: Vec<OnceLock<Result<Option<Arc<Digest>>, Error>>> =
                 chunk.iter().map(|_| OnceLock::new()).collect();
             let next = AtomicUsize::new(0);
@@ -374,7 +424,8 @@ impl Inner {
                 while let Some(at) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < chunk.len())
                 {
-                    let _ = read[at].set(self.digest(chunk[at]));
+                    let digest = job.go_on().and_then(|()| self.digest(chunk[at], job));
+                    let _ = read[at].set(digest);
                 }
             };
             thread::scope(|scope| {
@@ -393,11 +444,11 @@ impl Inner {
     }
 
     /// What all files are about. Those that cannot be read are left out, or an error under strict.
-    fn summaries(&self, go_on: GoOn<'_>) -> Result<Vec<(usize, &Summary)>, Error> {
+    fn summaries(&self, job: &Job<'_>) -> Result<Vec<(usize, &Summary)>, Error> {
         let unread: Vec<usize> = (0..self.entries.len())
             .filter(|idx| self.entries[*idx].summary.get().is_none())
             .collect();
-        self.visit(&unread, go_on, |_| Ok(()))?;
+        self.visit(&unread, job, |_| Ok(()))?;
         if let Some(notice) = self.walk_notices.iter().find(|n| n.is_missing && self.options.strict)
         {
             let what = format!("read {}: {}", notice.subject, notice.reason);
@@ -434,13 +485,23 @@ impl Inner {
         &self,
         select: &Select,
         matcher: &Matcher,
-        go_on: GoOn<'_>,
+        job: &Job<'_>,
     ) -> Result<Vec<usize>, Error> {
+        // The id of a profile is its file's name, or that and a number.
+        let is_named = |name: &str, id: &str| {
+            id.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+        };
+        let is_chosen = |idx: usize, summary: &Summary| match &select.only {
+            Only::All => true,
+            Only::Spans(_) | Only::Traces(_) => summary.has_marks,
+            Only::Profiles(ids) => ids.iter().any(|id| is_named(&self.entries[idx].name, id)),
+        };
         let mut entries: Vec<(Timestamp, usize)> = self
-            .summaries(go_on)?
+            .summaries(job)?
             .into_iter()
-            .filter(|(_, summary)| {
+            .filter(|(idx, summary)| {
                 select.range.contains(summary.time)
+                    && is_chosen(*idx, summary)
                     && summary.series.iter().any(|set| {
                         set.profile_type.matches(&select.profile_type)
                             && matcher.matches(&set.labels, &set.profile_type)
@@ -456,16 +517,33 @@ impl Inner {
         &self,
         select: &Select,
         grouping: &Grouping,
-        go_on: GoOn<'_>,
+        job: &Job<'_>,
         send: &mut dyn FnMut(StackGroup) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        check(select)?;
         let mut sum = StackSum::new(select, grouping, Step::NANOSECOND)?;
-        let entries = self.concerned(select, &Matcher::new(&select.selector)?, go_on)?;
-        self.visit(&entries, go_on, |digest| {
-            sum.add(digest)?.into_iter().try_for_each(&mut *send)
-        })?;
+        let entries = self.concerned(select, &Matcher::new(&select.selector)?, job)?;
+        self.visit(&entries, job, |digest| sum.add(digest)?.into_iter().try_for_each(&mut *send))?;
         sum.complete().into_iter().try_for_each(send)
     }
+}
+
+/// Refuses what no file can have.
+fn check(select: &Select) -> Result<(), Error> {
+    five_parts(&select.profile_type)
+}
+
+/// A legacy server's profile types are names of apps; those of files have parts.
+fn five_parts(profile_type: &ProfileType) -> Result<(), Error> {
+    if !profile_type.is_app() {
+        return Ok(());
+    }
+    let what = format!(
+        "ask files for the profile type {:?}: theirs have five parts, as in \
+         process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+        profile_type.as_str()
+    );
+    Err(Error::new(ErrorKind::InvalidQuery, what))
 }
 
 fn changed(entry: &Entry) -> Error {
@@ -478,13 +556,13 @@ fn changed(entry: &Entry) -> Error {
 #[async_trait]
 impl Backend for Files {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::local("files")
+        Capabilities::local("files").with_only(OnlyCapabilities::ALL)
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
-        self.blocking(move |inner| {
+        self.blocking(&Report::new(), move |inner, job| {
             let types: BTreeSet<ProfileType> = inner
-                .summaries(&always)?
+                .summaries(job)?
                 .into_iter()
                 .filter(|(_, summary)| range.contains(summary.time))
                 .flat_map(|(_, summary)| summary.series.iter().map(|set| set.profile_type.clone()))
@@ -495,25 +573,26 @@ impl Backend for Files {
     }
 
     async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
-        self.blocking(|inner| {
+        self.blocking(&Report::new(), |inner, job| {
             if inner.entries.len() > 1 {
                 return Ok(None);
             }
-            Ok(inner.summaries(&always)?.first().map(|(_, summary)| summary.default_type.clone()))
+            Ok(inner.summaries(job)?.first().map(|(_, summary)| summary.default_type.clone()))
         })
         .await
     }
 
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
+        query.profile_type.as_ref().map_or(Ok(()), five_parts)?;
         let query = query.clone();
-        self.blocking(move |inner| {
+        self.blocking(&Report::new(), move |inner, job| {
             let matcher = Matcher::new(&query.selector)?;
             let asked = |set: &LabelSet| {
                 query.profile_type.as_ref().is_none_or(|t| set.profile_type.matches(t))
                     && matcher.matches(&set.labels, &set.profile_type)
             };
             let sets: BTreeSet<&LabelSet> = inner
-                .summaries(&always)?
+                .summaries(job)?
                 .into_iter()
                 .filter(|(_, summary)| query.range.contains(summary.time))
                 .flat_map(|(_, summary)| summary.series.iter().filter(|set| asked(set)))
@@ -527,27 +606,31 @@ impl Backend for Files {
         &self,
         select: &Select,
         grouping: &Grouping,
-        _report: &Report,
+        report: &Report,
     ) -> Result<SeriesAnswer, Error> {
+        check(select)?;
+        only_all("files", &select.only)?;
+        report.add_requests(1);
         let (select, grouping) = (select.clone(), grouping.clone());
-        self.blocking(move |inner| {
+        self.blocking(report, move |inner, job| {
             let mut sum = SeriesSum::new(&select, &grouping, Step::NANOSECOND)?;
-            let entries = inner.concerned(&select, &Matcher::new(&select.selector)?, &always)?;
-            inner.visit(&entries, &always, |digest| sum.add(digest))?;
+            let entries = inner.concerned(&select, &Matcher::new(&select.selector)?, job)?;
+            inner.visit(&entries, job, |digest| sum.add(digest))?;
             sum.finish()
         })
         .await
     }
 
-    fn stacks(&self, select: Select, grouping: Grouping, _report: Report) -> StackStream {
+    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
         let inner = Arc::clone(&self.inner);
         stream::once(async move {
             // Two groups wait at most: who reads slowly or not at all stops the work.
             let (sender, receiver) = mpsc::channel(2);
+            report.add_requests(1);
             let work = task::spawn_blocking(move || {
-                let gone = || Error::new(ErrorKind::Internal, "the reader of the answer is gone");
-                let go_on = || if sender.is_closed() { Err(gone()) } else { Ok(()) };
-                let done = inner.stacks(&select, &grouping, &go_on, &mut |group| {
+                let is_awaited = || !sender.is_closed();
+                let job = Job::new(&is_awaited, report);
+                let done = inner.stacks(&select, &grouping, &job, &mut |group| {
                     sender.blocking_send(Ok(group)).map_err(|_| gone())
                 });
                 if let Err(error) = done {
@@ -569,12 +652,14 @@ impl Backend for Files {
     }
 
     async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+        check(select)?;
+        only_all("files", &select.only)?;
         let select = select.clone();
-        self.blocking(move |inner| {
+        self.blocking(&Report::new(), move |inner, job| {
             let matcher = Matcher::new(&select.selector)?;
             let mut rows = Vec::new();
-            let entries = inner.concerned(&select, &matcher, &always)?;
-            inner.visit(&entries, &always, |digest| {
+            let entries = inner.concerned(&select, &matcher, job)?;
+            inner.visit(&entries, job, |digest| {
                 rows.extend(group::profiles(digest, &select, &matcher, Step::NANOSECOND)?);
                 Ok(())
             })?;

@@ -3,7 +3,10 @@
 //! Fields may come in any order, so a first pass notes where each sample and each location lies and reads the rest; the
 //! texts and ids that samples speak of are all known when the second pass reads them.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use super::{Function, Line, Location, Mapping, Profile, SampleLabel, TextId, ValueType, index};
 use crate::{
@@ -24,13 +27,40 @@ const MAX_SAMPLE_TYPES: usize = 1024;
 /// inflated bytes.
 pub fn decode(bytes: &[u8]) -> Result<Profile, Error> {
     let bytes = gzip::inflate(bytes, WHAT)?;
+    let is_inflated = matches!(bytes, Cow::Owned(_));
+    decode_plain(&bytes).map_err(|error| error.in_inflated(is_inflated))
+}
+
+fn decode_plain(bytes: &[u8]) -> Result<Profile, Error> {
     if bytes.is_empty() {
         return Err(Error::malformed(WHAT, "the input is empty"));
     }
     let mut parts = Parts::default();
-    let mut profile = parts.scan(&bytes)?;
-    parts.resolve(&mut profile)?;
-    Ok(profile)
+    let profile = parts.scan(bytes).and_then(|mut profile| {
+        parts.resolve(&mut profile)?;
+        Ok(profile)
+    });
+    // What is wrong with the first letters as protobuf helps nobody.
+    profile.map_err(|error| {
+        text_start(bytes).map_or(error, |start| {
+            Error::malformed(WHAT, format!("this is text and no pprof; it begins {start:?}"))
+        })
+    })
+}
+
+/// How the input begins, if it is text: a profile has control characters among its first bytes.
+fn text_start(bytes: &[u8]) -> Option<String> {
+    let head = &bytes[..bytes.len().min(512)];
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // Cut within a letter.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    let is_text = !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace());
+    is_text.then(|| text.trim_start().lines().next().unwrap_or("").chars().take(40).collect())
 }
 
 /// A message within the input, to be read later.
@@ -77,8 +107,7 @@ impl<'a> Parts<'a> {
                 Field::Bytes(6, bytes, at) => {
                     n_texts += 1;
                     let text = String::from_utf8_lossy(bytes);
-                    profile.replaced_texts +=
-                        usize::from(matches!(text, std::borrow::Cow::Owned(_)));
+                    profile.replaced_texts += usize::from(matches!(text, Cow::Owned(_)));
                     if n_texts > 1 {
                         // What replaces bad bytes is longer than they are.
                         if profile.texts.bytes.len() + text.len() > gzip::MAX_BYTES {
