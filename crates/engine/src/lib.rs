@@ -37,6 +37,7 @@ mod condition;
 mod engine;
 mod error;
 mod flamegraph;
+mod functions;
 pub mod law;
 mod meta;
 mod options;
