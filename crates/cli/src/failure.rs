@@ -133,7 +133,7 @@ fn message(error: &anyhow::Error) -> String {
         return error.report();
     }
     let mut message = String::new();
-    let mut hint = None;
+    let (mut excerpt, mut hint) = (None, None);
     for cause in error.chain() {
         let line = text::one_line(&cause.to_string());
         if message.is_empty() {
@@ -144,6 +144,7 @@ fn message(error: &anyhow::Error) -> String {
         let of_cause = if let Some(usage) = cause.downcast_ref::<Usage>() {
             usage.hint.as_deref()
         } else if let Some(error) = cause.downcast_ref::<flamesql_engine::Error>() {
+            excerpt = excerpt.or(error.excerpt());
             error.hint()
         } else if let Some(error) = cause.downcast_ref::<flamesql_selector::Error>() {
             error.hint()
@@ -152,6 +153,7 @@ fn message(error: &anyhow::Error) -> String {
         };
         hint = hint.or(of_cause.map(text::one_line));
     }
+    message.push_str(excerpt.unwrap_or_default());
     if let Some(hint) = hint {
         message.push_str(&format!("hint: {hint}\n"));
     }

@@ -16,6 +16,7 @@ use crate::{
     Answer, Error, ErrorKind, SessionOptions,
     catalog::{Source, SourceSchema},
     flamegraph::Flamegraph,
+    functions,
     law::LawOfGranularity,
     once::AskOnce,
     options::Options,
@@ -95,6 +96,7 @@ impl Engine {
         context.register_catalog(CATALOG, Arc::clone(&self.catalog) as Arc<dyn CatalogProvider>);
         context.register_udaf(AggregateUDF::from(Flamegraph::new()));
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
+        functions::scalar().into_iter().for_each(|function| context.register_udf(function));
         Session { context }
     }
 }

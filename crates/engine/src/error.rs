@@ -6,12 +6,14 @@ use datafusion::{common::SchemaError, error::DataFusionError};
 
 /// Why a statement has no answer.
 ///
-/// `Display` is one line; [`Error::hint`] says what to do next, where that is known.
+/// `Display` is one line; [`Error::hint`] says what to do next, where that is known, and [`Error::excerpt`] shows the
+/// place in a text that was refused.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    excerpt: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -36,13 +38,20 @@ pub enum ErrorKind {
 impl Error {
     /// An error that says what was attempted and why it failed.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, excerpt: None, source: None }
     }
 
     /// The same error with what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with lines that show the place in the text that was refused.
+    #[must_use]
+    pub(crate) fn with_excerpt(mut self, excerpt: impl Into<String>) -> Self {
+        self.excerpt = Some(excerpt.into());
         self
     }
 
@@ -61,6 +70,12 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// Where it is a regex or a pattern that does not compile: its line, and below it carets under the place. Every line
+    /// ends with a newline.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
     }
 
     /// As DataFusion carries it through a plan.

@@ -38,6 +38,7 @@ mod condition;
 mod engine;
 mod error;
 mod flamegraph;
+mod functions;
 pub mod law;
 mod meta;
 mod once;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 /// The tables that every source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +97,12 @@ pub(crate) fn time_type() -> DataType {
 }
 
 pub(crate) fn stack_type() -> DataType {
-    DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)))
+    DataType::List(stack_item())
+}
+
+/// A function of a stack.
+pub(crate) fn stack_item() -> FieldRef {
+    Arc::new(Field::new("item", DataType::Utf8, false))
 }
 
 pub(crate) fn labels_type() -> DataType {

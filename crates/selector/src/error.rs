@@ -167,27 +167,10 @@ impl Error {
     /// );
     /// ```
     pub fn report(&self) -> String {
-        let line_start = self.input[..self.span.start].rfind('\n').map_or(0, |at| at + 1);
-        let line = self.input[line_start..].split('\n').next().unwrap_or_default();
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        let number = self.input[..line_start].matches('\n').count() + 1;
-        let gutter = " ".repeat(number.to_string().len());
-
-        // From here on in characters, each of which is taken to be one column wide.
-        let start = line.len().min(self.span.start - line_start);
-        let end = line.len().min(self.span.end - line_start);
-        let n_before = line[..start].chars().count();
-        let n_marked = line[start..end].chars().count();
-        let (shown, n_skipped) = cut(line, n_before, n_marked);
-
-        let n_blank =
-            n_before - n_skipped.min(n_before) + if n_skipped > 0 { ELLIPSIS.len() } else { 0 };
-        let carets = "^".repeat(n_marked.clamp(1, WINDOW));
-        let mut report = format!("error: {}\n{gutter} |\n", self.message);
-        // Writing to a string cannot fail.
-        let _ = writeln!(report, "{}", format_args!("{number} | {shown}").to_string().trim_end());
-        let _ = writeln!(report, "{gutter} | {}{carets}", " ".repeat(n_blank));
+        let excerpt = excerpt(&self.input, self.span.clone());
+        let mut report = format!("error: {}\n{excerpt}", self.message);
         if let Some(hint) = &self.hint {
+            // Writing to a string cannot fail.
             let _ = writeln!(report, "hint: {hint}");
         }
         report
@@ -211,6 +194,40 @@ impl Error {
 /// Columns of a long line around the place that are shown, and quoted in the one line.
 const WINDOW: usize = 120;
 const ELLIPSIS: &str = "...";
+
+/// The line of a text with a place in it underlined, as [`Error::report`] draws it: for errors about other small
+/// languages beside selectors.
+///
+/// The place is in bytes; what lies beyond the text or inside a character is taken back to the character's beginning.
+///
+/// ```
+/// assert_eq!(flamesql_selector::excerpt("a;;b", 2..2), "  |\n1 | a;;b\n  |   ^\n");
+/// ```
+pub fn excerpt(input: &str, span: Range<usize>) -> String {
+    let from = floor_boundary(input, span.start);
+    let to = floor_boundary(input, span.end).max(from);
+    let line_start = input[..from].rfind('\n').map_or(0, |at| at + 1);
+    let line = input[line_start..].split('\n').next().unwrap_or_default();
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let number = input[..line_start].matches('\n').count() + 1;
+    let gutter = " ".repeat(number.to_string().len());
+
+    // From here on in characters, each of which is taken to be one column wide.
+    let start = line.len().min(from - line_start);
+    let end = line.len().min(to - line_start);
+    let n_before = line[..start].chars().count();
+    let n_marked = line[start..end].chars().count();
+    let (shown, n_skipped) = cut(line, n_before, n_marked);
+
+    let n_blank =
+        n_before - n_skipped.min(n_before) + if n_skipped > 0 { ELLIPSIS.len() } else { 0 };
+    let carets = "^".repeat(n_marked.clamp(1, WINDOW));
+    let mut excerpt = format!("{gutter} |\n");
+    // Writing to a string cannot fail.
+    let _ = writeln!(excerpt, "{}", format_args!("{number} | {shown}").to_string().trim_end());
+    let _ = writeln!(excerpt, "{gutter} | {}{carets}", " ".repeat(n_blank));
+    excerpt
+}
 
 /// The part of a line that is shown with control characters blanked, and how many characters were
 /// left out in front.

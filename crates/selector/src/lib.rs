@@ -65,7 +65,7 @@ pub mod filter;
 #[cfg(feature = "match")]
 pub use filter::{Filter, LabelMatcher};
 pub use {
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, excerpt},
     matcher::{MatchOp, Matcher, escape_regex},
     parser::MAX_LEN,
     selector::Selector,

@@ -1,0 +1,33 @@
+//! The scalar functions that SQL has here beside DataFusion's own. docs/functions.md tells users of them.
+//!
+//! Those of one kind share a module: `stack` reads stacks, `matches` holds `pattern`s against them, `prune` shortens them
+//! as pprof does, `value` writes values, `origin` asks where samples come from.
+
+mod arguments;
+mod matches;
+pub(crate) mod origin;
+mod pattern;
+mod prune;
+mod re;
+mod stack;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "scans do not take conditions on stacks over yet")
+)]
+pub(crate) mod stack_filter;
+mod value;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// All of them.
+pub(crate) fn scalar() -> Vec<ScalarUDF> {
+    let mut all: Vec<ScalarUDF> = vec![
+        matches::StackMatches::new().into(),
+        value::FormatValue::new().into(),
+        value::Rate::new().into(),
+    ];
+    all.extend(stack::What::ALL.map(|what| stack::StackFunction::new(what).into()));
+    all.extend(prune::How::ALL.map(|how| prune::Prune::new(how).into()));
+    all.extend(origin::Origin::ALL.map(|origin| origin::InOrigin::new(origin).into()));
+    all
+}

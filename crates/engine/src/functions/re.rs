@@ -1,0 +1,39 @@
+//! Regexes of function names: RE2, as pprof's and the servers' are, and as theirs found anywhere in a name.
+
+use flamesql_selector::{excerpt, re2};
+use regex::{Regex, RegexBuilder};
+
+use crate::{Error, ErrorKind};
+
+/// As much memory as a compiled regex may take.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Whether a regex is one, at a fraction of the cost of compiling it.
+///
+/// # Errors
+///
+/// If RE2 does not read it.
+pub(crate) fn check(regex: &str) -> Result<(), Error> {
+    re2::translate(regex).map(drop).map_err(refused)
+}
+
+/// The compiled regex.
+///
+/// # Errors
+///
+/// If RE2 does not read it, or it comes to more than 64 MiB.
+pub(crate) fn compile(regex: &str) -> Result<Regex, Error> {
+    let translated = re2::translate(regex).map_err(refused)?;
+    RegexBuilder::new(&translated).size_limit(MAX_BYTES).build().map_err(|_| {
+        Error::new(ErrorKind::Query, format!("regex {regex:?}: larger than 64 MiB when compiled"))
+    })
+}
+
+fn refused(error: flamesql_selector::Error) -> Error {
+    let refused = Error::new(ErrorKind::Syntax, error.to_string())
+        .with_excerpt(excerpt(error.input(), error.span()));
+    match error.hint() {
+        Some(hint) => refused.with_hint(hint),
+        None => refused,
+    }
+}
