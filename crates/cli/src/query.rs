@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use flamesql_backend::Notice;
-use flamesql_engine::{Engine, ScanFacts, SessionOptions, TypeChoice};
+use flamesql_engine::{Engine, ScanFacts, SessionOptions};
 use futures::TryStreamExt as _;
 
 use crate::{

@@ -22,6 +22,7 @@ use crate::{
     catalog::Source,
     coarse::{Coarse, LabelNeed, TimeNeed},
     condition::Condition,
+    functions::stack_filter::StackFilter,
     options::{self, Explaining, Options},
     rows::Shape,
     table::AdditiveTable,
@@ -91,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) coarse: Option<Coarse>,
     pub(crate) why: Option<Why>,
     pub(crate) requests: Vec<Request>,
+    /// What of the answers counts: stacks that fulfil all of these.
+    pub(crate) filters: Vec<StackFilter>,
     /// How many requests there will be; `None` if only the data can tell.
     pub(crate) n_requests: Option<usize>,
     /// All labels of the source: one group of whole label sets is told from others by those it lacks.
@@ -172,7 +175,12 @@ pub(crate) async fn plan(
     };
     let only = only(table, &conditions, &capabilities)?;
     let shape = Shape::of(table.kind(), table.coarse(), schema);
-    let shape = if only == Only::All { shape } else { shape.of_stacks() };
+    let filters: Vec<StackFilter> = conditions
+        .iter()
+        .filter_map(|c| if let Condition::Stack(filter) = c { Some(filter.clone()) } else { None })
+        .collect();
+    let is_whole = only == Only::All && filters.is_empty();
+    let shape = if is_whole { shape } else { shape.of_stacks() };
     let mut requests = Vec::new();
     for profile_type in &profile_types {
         for selector in &selectors {
@@ -199,6 +207,7 @@ pub(crate) async fn plan(
         coarse: table.coarse().cloned(),
         why: table.why().cloned(),
         requests,
+        filters,
         n_requests: None,
         label_names,
         label_columns: table.label_columns().to_vec(),

@@ -1,6 +1,11 @@
 //! Sources as schemas.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -14,13 +19,29 @@ use flamesql_selector::Selector;
 use crate::{
     Error, TableKind,
     meta::{MetaKind, MetaTable},
+    options::{self, Options},
     table::AdditiveTable,
+    views,
 };
+
+/// How long the labels of a source that goes on growing are believed.
+const LABELS_LAST: Duration = Duration::from_secs(30);
+/// How many labels are columns at most; the rest are reachable as `labels['x']`.
+const MAX_LABEL_COLUMNS: usize = 2000;
 
 /// A configured place to ask.
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) backend: Arc<dyn Backend>,
+    labels: Mutex<KnownLabels>,
+}
+
+#[derive(Default)]
+struct KnownLabels {
+    /// Those of a range, and since when.
+    found: Option<(Instant, Option<String>, Option<String>, Vec<String>)>,
+    /// Those that a statement named and that were found in another range.
+    looked_up: BTreeSet<String>,
 }
 
 impl fmt::Debug for Source {
@@ -30,33 +51,108 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// The names of the labels that are found here, sorted.
-    async fn label_names(&self) -> Result<Vec<String>, Error> {
-        let query =
-            MetaQuery { profile_type: None, selector: Selector::all(), range: TimeRange::ALL };
+    pub(crate) fn new(name: &str, backend: Arc<dyn Backend>) -> Self {
+        Self { name: name.to_owned(), backend, labels: Mutex::default() }
+    }
+
+    fn labels(&self) -> MutexGuard<'_, KnownLabels> {
+        self.labels.lock().expect("no thread panics while it holds this lock")
+    }
+
+    async fn ask(&self, range: TimeRange) -> Result<Vec<String>, Error> {
+        let query = MetaQuery { profile_type: None, selector: Selector::all(), range };
         Ok(self.backend.label_names(&query).await?)
+    }
+
+    /// The labels that are columns, sorted: those of the session's range, and those that were looked up.
+    async fn label_names(&self, options: &Options, range: TimeRange) -> Result<Vec<String>, Error> {
+        let is_finite = self.backend.capabilities().is_finite;
+        let known = match &self.labels().found {
+            Some((since, from, to, names))
+                if !is_finite
+                    && since.elapsed() < LABELS_LAST
+                    && (from, to) == (&options.from, &options.to) =>
+            {
+                Some(names.clone())
+            }
+            _ => None,
+        };
+        let mut names = match known {
+            Some(names) => names,
+            None => {
+                // A source that is at hand is asked for all it has: a range then changes no columns.
+                let names = self.ask(if is_finite { TimeRange::ALL } else { range }).await?;
+                let (from, to) = (options.from.clone(), options.to.clone());
+                self.labels().found = Some((Instant::now(), from, to, names.clone()));
+                names
+            }
+        };
+        names.truncate(MAX_LABEL_COLUMNS);
+        names.extend(self.labels().looked_up.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Looks for a label anywhere in time; whether it is there and was no column so far.
+    pub(crate) async fn look_up(&self, name: &str) -> bool {
+        if self.labels().looked_up.contains(name) {
+            return false;
+        }
+        let is_found = self.ask(TimeRange::ALL).await.is_ok_and(|all| all.iter().any(|n| n == name));
+        is_found && self.labels().looked_up.insert(name.to_owned())
     }
 }
 
-/// The tables of one source.
-#[derive(Debug)]
-pub(crate) struct SourceSchema(pub(crate) Arc<Source>);
+/// The tables of one source, in one session.
+pub(crate) struct SourceSchema {
+    pub(crate) source: Arc<Source>,
+    /// What the session says now, for its range.
+    pub(crate) session: SessionSays,
+}
+
+/// The options of a session as they are now.
+pub(crate) type SessionSays = Arc<dyn Fn() -> Options + Send + Sync>;
+
+impl fmt::Debug for SourceSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceSchema").field("source", &self.source).finish_non_exhaustive()
+    }
+}
 
 enum Table {
     Additive(TableKind),
     Meta(MetaKind),
+    HotFunctions,
 }
 
 fn find(name: &str) -> Option<Table> {
     let additive = TableKind::ALL.into_iter().find(|kind| kind.name() == name).map(Table::Additive);
-    additive.or_else(|| MetaKind::ALL.into_iter().find(|kind| kind.name() == name).map(Table::Meta))
+    let meta = || MetaKind::ALL.into_iter().find(|kind| kind.name() == name).map(Table::Meta);
+    let view = || (name == views::HOT_FUNCTIONS).then_some(Table::HotFunctions);
+    additive.or_else(meta).or_else(view)
+}
+
+/// The names of all tables that a source has.
+pub(crate) fn table_names() -> impl Iterator<Item = &'static str> {
+    let additive = TableKind::ALL.iter().map(|kind| kind.name());
+    additive.chain(MetaKind::ALL.iter().map(|kind| kind.name())).chain([views::HOT_FUNCTIONS])
+}
+
+impl SourceSchema {
+    async fn label_names(&self) -> Result<Vec<String>> {
+        let options = (self.session)();
+        let is_finite = self.source.backend.capabilities().is_finite;
+        let (range, _) =
+            options.range(options::now(), is_finite).map_err(Error::into_datafusion)?;
+        self.source.label_names(&options, range).await.map_err(Error::into_datafusion)
+    }
 }
 
 #[async_trait]
 impl SchemaProvider for SourceSchema {
     fn table_names(&self) -> Vec<String> {
-        let additive = TableKind::ALL.iter().map(|kind| kind.name());
-        additive.chain(MetaKind::ALL.iter().map(|kind| kind.name())).map(str::to_owned).collect()
+        table_names().map(str::to_owned).collect()
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -65,19 +161,18 @@ impl SchemaProvider for SourceSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(table) = find(name) else { return Ok(None) };
-        let source = Arc::clone(&self.0);
+        let source = Arc::clone(&self.source);
         Ok(Some(match table {
             Table::Additive(kind) => {
-                let labels = source.label_names().await.map_err(Error::into_datafusion)?;
-                Arc::new(AdditiveTable::new(source, kind, &labels))
+                Arc::new(AdditiveTable::new(source, kind, &self.label_names().await?))
             }
-            Table::Meta(kind) => {
-                let labels = if kind.has_labels() {
-                    source.label_names().await.map_err(Error::into_datafusion)?
-                } else {
-                    Vec::new()
-                };
-                Arc::new(MetaTable::new(source, kind, &labels))
+            Table::Meta(kind) if kind.has_labels() => {
+                Arc::new(MetaTable::new(source, kind, &self.label_names().await?))
+            }
+            Table::Meta(kind) => Arc::new(MetaTable::new(source, kind, &[])),
+            Table::HotFunctions => {
+                let functions = AdditiveTable::new(source, TableKind::Functions, &[]);
+                Arc::new(views::hot_functions(Arc::new(functions))?)
             }
         }))
     }

@@ -14,7 +14,12 @@ use datafusion::{
 use flamesql_backend::Only;
 use flamesql_profile::Step;
 
-use crate::{times::Times, values::VALUE};
+use crate::{
+    TableKind,
+    functions::{origin::Origin, stack_filter::StackFilter},
+    times::Times,
+    values::VALUE,
+};
 
 /// A filter that the scan can take over.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +36,8 @@ pub(crate) enum Condition {
     OneOf(String, Vec<String>),
     /// A narrower choice than labels can make.
     Only(Only),
+    /// On the stack, or the function at its leaf.
+    Stack(StackFilter),
 }
 
 /// A thing that an expression speaks about.
@@ -69,12 +76,24 @@ pub(crate) fn reference(expr: &Expr, label_columns: &[String]) -> Option<Referen
 /// The condition that a conjunct is, or `None` if only the plan above the scan can judge it.
 ///
 /// Depends on nothing but the expression: it is asked several times for each filter.
-pub(crate) fn condition(expr: &Expr, label_columns: &[String], grain: Step) -> Option<Condition> {
+pub(crate) fn condition(
+    expr: &Expr,
+    kind: TableKind,
+    label_columns: &[String],
+    grain: Step,
+) -> Option<Condition> {
     if expr.is_volatile() {
         return None;
     }
     if let Some(times) = Times::parse(expr, grain) {
         return Some(Condition::Times(times));
+    }
+    if let Some((origin, ids)) = Origin::of(expr) {
+        return Some(Condition::Only(match origin {
+            Origin::Span => Only::Spans(ids),
+            Origin::Trace => Only::Traces(ids),
+            Origin::Profile => Only::Profiles(ids),
+        }));
     }
     let mut subject: Option<Reference> = None;
     let mut is_single = true;
@@ -103,7 +122,9 @@ pub(crate) fn condition(expr: &Expr, label_columns: &[String], grain: Step) -> O
         })
     });
     if !is_single || visited.is_err() {
-        return None;
+        // Of a function the other tables say what is added up over all stacks.
+        let filter = (kind == TableKind::Samples).then(|| StackFilter::parse(expr)).flatten();
+        return filter.map(Condition::Stack);
     }
     let Some(subject) = subject else { return Some(Condition::Constant(expr.clone())) };
     // There are no labels that begin so, but a selector would take them for what a server derives from the type.
@@ -224,7 +245,7 @@ mod tests {
     fn only_conditions_on_one_thing_are_taken() {
         let labels = ["pod".to_owned(), "region".to_owned()];
         let grain = Step::NANOSECOND;
-        let taken = |e: Expr| condition(&e, &labels, grain);
+        let taken = |e: Expr| condition(&e, TableKind::Series, &labels, grain);
         assert_eq!(
             taken(col("pod").eq(lit("a")).or(lit("b").eq(col("pod")))),
             Some(Condition::OneOf("pod".into(), vec!["a".into(), "b".into()]))

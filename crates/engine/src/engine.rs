@@ -1,4 +1,4 @@
-//! Sources put together, and sessions that run statements over them.
+//! Sources put together, and all that a session needs to know of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,22 +6,22 @@ use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider},
     execution::SessionStateBuilder,
     logical_expr::AggregateUDF,
-    physical_plan::execute_stream,
-    prelude::{SQLOptions, SessionConfig, SessionContext},
-    sql::parser::{DFParserBuilder, Statement},
+    prelude::{SessionConfig, SessionContext},
 };
 use flamesql_backend::Backend;
 
 use crate::{
-    Answer, Error, ErrorKind, SessionOptions,
-    catalog::{Source, SourceSchema},
+    Error, ErrorKind, Session, SessionOptions,
+    catalog::{SessionSays, Source, SourceSchema},
     flamegraph::Flamegraph,
     functions,
     law::LawOfGranularity,
+    max_nodes::MaxNodes,
     once::AskOnce,
-    options::Options,
+    options::{self, Options},
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
+    views::Neighbours,
 };
 
 const CATALOG: &str = "flamesql";
@@ -31,7 +31,8 @@ const CATALOG: &str = "flamesql";
 pub struct Engine {
     sources: Arc<[Arc<Source>]>,
     default: String,
-    catalog: Arc<MemoryCatalogProvider>,
+    /// By each name under which a source is a schema.
+    schemas: Arc<BTreeMap<String, Arc<Source>>>,
 }
 
 /// Puts an [`Engine`] together.
@@ -68,15 +69,13 @@ impl Engine {
     ///
     /// If a time in the options does not parse, or the range ends before it begins.
     pub fn session_with(&self, options: &SessionOptions) -> Result<Session, Error> {
-        let options = Options::new(options);
         // Told here and not with the first statement, which may be long in coming.
-        let now =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let now = flamesql_profile::Timestamp::from_nanos(
-            i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
-        );
-        options.range(now, true)?;
-        Ok(self.session_of(options))
+        Options::new(options).range(options::now(), true)?;
+        let session = self.session_of(Options::new(options));
+        if let Some(bytes) = options.memory_limit {
+            session.limit_memory(bytes)?;
+        }
+        Ok(session)
     }
 
     fn session_of(&self, options: Options) -> Session {
@@ -85,19 +84,84 @@ impl Engine {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, &self.default);
         config.options_mut().extensions.insert(options);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_default_features()
-            .with_optimizer_rule(Arc::new(WhatIsSpokenOf))
-            .with_optimizer_rule(Arc::new(LawOfGranularity))
-            .with_physical_optimizer_rule(Arc::new(AskOnce))
-            .build();
+        let state =
+            SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);
-        context.register_catalog(CATALOG, Arc::clone(&self.catalog) as Arc<dyn CatalogProvider>);
+        let catalog = Arc::new(MemoryCatalogProvider::new());
+        context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
+        self.install_into(&context, catalog.as_ref()).expect("a new catalogue takes any schema");
+        Session::new(context, Arc::clone(&self.sources))
+    }
+
+    /// Adds the sources, functions and rules to somebody else's DataFusion session: each source is a schema of the
+    /// session's default catalogue.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use flamesql_backend::Memory;
+    /// use flamesql_engine::{Engine, datafusion::prelude::SessionContext};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let engine = Engine::builder().source("prod", Arc::new(Memory::new())).build()?;
+    /// let context = SessionContext::new();
+    /// engine.install(&context)?;
+    /// let sql = "SELECT function, sum(self) FROM prod.functions GROUP BY function";
+    /// assert_eq!(context.sql(sql).await?.count().await?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the session has no default catalogue, or that takes no schemas.
+    pub fn install(&self, context: &SessionContext) -> Result<(), Error> {
+        let state = context.state();
+        let name = &state.config_options().catalog.default_catalog;
+        let catalog = state.catalog_list().catalog(name).ok_or_else(|| {
+            Error::new(ErrorKind::Query, format!("the session has no catalogue {name:?}"))
+        })?;
+        {
+            let state = context.state_ref();
+            let mut state = state.write();
+            let extensions = &mut state.config_mut().options_mut().extensions;
+            if extensions.get::<Options>().is_none() {
+                extensions.insert(Options::default());
+            }
+        }
+        Ok(self.install_into(context, catalog.as_ref())?)
+    }
+
+    fn install_into(
+        &self,
+        context: &SessionContext,
+        catalog: &dyn CatalogProvider,
+    ) -> datafusion::common::Result<()> {
+        let session = context.state_weak_ref();
+        let says: SessionSays = Arc::new(move || {
+            session.upgrade().map(|state| Options::of(&*state.read())).unwrap_or_default()
+        });
+        for (name, source) in self.schemas.iter() {
+            let schema = SourceSchema { source: Arc::clone(source), session: Arc::clone(&says) };
+            catalog.register_schema(name, Arc::new(schema))?;
+        }
         context.register_udaf(AggregateUDF::from(Flamegraph::new()));
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
-        functions::scalar().into_iter().for_each(|function| context.register_udf(function));
-        Session { context }
+        for function in functions::scalar() {
+            context.register_udf(function);
+        }
+        context.register_relation_planner(Arc::new(Neighbours))?;
+        context.add_analyzer_rule(Arc::new(MaxNodes));
+        context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
+        context.add_optimizer_rule(Arc::new(LawOfGranularity));
+        // The one kind of rule that a session which exists does not take.
+        let state = context.state_ref();
+        let mut state = state.write();
+        let with_rule = SessionStateBuilder::new_from_existing(state.clone())
+            .with_session_id(state.session_id().to_owned())
+            .with_physical_optimizer_rule(Arc::new(AskOnce));
+        *state = with_rule.build();
+        Ok(())
     }
 }
 
@@ -105,7 +169,7 @@ impl EngineBuilder {
     /// Adds a source under a name; it is a schema of that name in SQL, and of its slug (`my-app` is also `my_app`).
     #[must_use]
     pub fn source(mut self, name: &str, backend: Arc<dyn Backend>) -> Self {
-        self.sources.push(Arc::new(Source { name: name.to_owned(), backend }));
+        self.sources.push(Arc::new(Source::new(name, backend)));
         self
     }
 
@@ -126,11 +190,11 @@ impl EngineBuilder {
         let first =
             self.sources.first().ok_or_else(|| wrong("an engine without a source".to_owned()))?;
         let default = self.default.clone().unwrap_or_else(|| first.name.clone());
-        let mut schemas: BTreeMap<String, &Arc<Source>> = BTreeMap::new();
+        let mut schemas: BTreeMap<String, Arc<Source>> = BTreeMap::new();
         for source in &self.sources {
             let names = [source.name.clone(), slug(&source.name)];
             for name in names.iter().take(if names[0] == names[1] { 1 } else { 2 }) {
-                if let Some(other) = schemas.insert(name.clone(), source) {
+                if let Some(other) = schemas.insert(name.clone(), Arc::clone(source)) {
                     return Err(wrong(format!(
                         "the sources {:?} and {:?} are both called {name:?}",
                         other.name, source.name
@@ -144,11 +208,7 @@ impl EngineBuilder {
         if schemas.contains_key("information_schema") {
             return Err(wrong("a source cannot be called information_schema".to_owned()));
         }
-        let catalog = MemoryCatalogProvider::new();
-        for (name, source) in &schemas {
-            catalog.register_schema(name, Arc::new(SourceSchema(Arc::clone(source))))?;
-        }
-        Ok(Engine { sources: self.sources.into(), default, catalog: Arc::new(catalog) })
+        Ok(Engine { sources: self.sources.into(), default, schemas: Arc::new(schemas) })
     }
 }
 
@@ -157,54 +217,4 @@ fn slug(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
         .collect()
-}
-
-/// Runs statements. What `SET` changes lasts as long as the session.
-#[derive(Clone)]
-pub struct Session {
-    context: SessionContext,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("id", &self.context.session_id()).finish_non_exhaustive()
-    }
-}
-
-impl Session {
-    /// Runs one statement, or several separated by `;`, of which the last one answers.
-    ///
-    /// Nothing can be written or created: only queries, EXPLAIN, SHOW, DESCRIBE and SET run.
-    ///
-    /// # Errors
-    ///
-    /// If a statement does not parse, names what is not there, cannot be answered, or its source fails before the first
-    /// row; what fails later comes through the answer.
-    pub async fn query(&self, sql: &str) -> Result<Answer, Error> {
-        let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
-        let Some(last) = statements.pop_back() else {
-            return Err(
-                Error::new(ErrorKind::Syntax, "there is no statement").with_hint("try SHOW TABLES")
-            );
-        };
-        for statement in statements {
-            self.run(statement).await?.collect().await?;
-        }
-        self.run(last).await
-    }
-
-    async fn run(&self, statement: Statement) -> Result<Answer, Error> {
-        let plan = self.context.state().statement_to_plan(statement).await?;
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
-        let frame = self.context.execute_logical_plan(plan).await?;
-        let context = Arc::new(frame.task_ctx());
-        let plan = frame.create_physical_plan().await?;
-        let stream = execute_stream(Arc::clone(&plan), context)?;
-        Ok(Answer::new(&plan, stream))
-    }
-
-    /// The session underneath, for what only DataFusion can do. Its tables, functions and rules are all there.
-    pub fn context(&self) -> &SessionContext {
-        &self.context
-    }
 }

@@ -40,7 +40,9 @@ mod error;
 mod flamegraph;
 mod functions;
 pub mod law;
+mod max_nodes;
 mod meta;
+mod nearest;
 mod once;
 mod options;
 pub mod output;
@@ -48,6 +50,8 @@ mod pieces;
 mod rows;
 mod scan;
 mod schema;
+mod session;
+mod size;
 mod speaks;
 mod sum;
 mod table;
@@ -56,14 +60,16 @@ mod trace;
 mod types;
 mod units;
 mod values;
+mod views;
 mod why;
 
 pub use self::{
     answer::{Answer, ScanFacts},
-    engine::{Engine, EngineBuilder, Session},
+    engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind},
     options::SessionOptions,
     schema::TableKind,
+    session::Session,
     types::{TypeChoice, resolve_profile_type},
 };
 pub use datafusion;

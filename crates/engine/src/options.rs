@@ -23,6 +23,12 @@ pub struct SessionOptions {
     pub strict: bool,
     /// How many requests one scan may make; 500 unless said otherwise; also `SET flamesql.max_requests`.
     pub max_requests: Option<usize>,
+    /// To how many rows `flamegraph` and `flamegraph_diff` cut where they are not told; else they are complete. Also
+    /// `SET flamesql.max_nodes`.
+    pub max_nodes: Option<usize>,
+    /// How much memory sorting, grouping and joining may take, in bytes, before they go on in temporary files; else as
+    /// much as there is. Also `SET datafusion.runtime.memory_limit = '512M'`.
+    pub memory_limit: Option<usize>,
 }
 
 extensions_options! {
@@ -38,6 +44,8 @@ extensions_options! {
         pub(crate) strict: bool, default = false
         /// How many requests one scan may make
         pub(crate) max_requests: usize, default = 500
+        /// To how many rows flame graphs are cut where a statement says nothing, 0 for complete ones
+        pub(crate) max_nodes: usize, default = 0
         /// Whether sources are asked for what is added up already; the answers are the same
         pub(crate) pushdown: bool, default = true
     }
@@ -56,6 +64,7 @@ impl Options {
             profile_type: options.profile_type.clone(),
             strict: options.strict,
             max_requests: options.max_requests.unwrap_or(default.max_requests),
+            max_nodes: options.max_nodes.unwrap_or(default.max_nodes),
             ..default
         }
     }
@@ -90,9 +99,12 @@ pub(crate) struct Explaining;
 pub(crate) fn statement_time(session: &dyn Session) -> Timestamp {
     let started = session.execution_props().query_execution_start_time;
     let nanos = started.and_then(|time| time.timestamp_nanos_opt());
-    Timestamp::from_nanos(nanos.unwrap_or_else(|| {
-        let since =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-    }))
+    nanos.map_or_else(now, Timestamp::from_nanos)
+}
+
+/// The time by the clock.
+pub(crate) fn now() -> Timestamp {
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

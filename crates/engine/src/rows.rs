@@ -120,6 +120,8 @@ impl Cursor {
                 edges.retain(|edge| edge.value != 0);
                 Rows::Edges(kept, edges)
             }
+            // Without a stack there is no row to stand for.
+            Shape::Sum if tree.is_empty() => Rows::Points(Vec::new()),
             Shape::Sum => {
                 let value = tree.total()?;
                 Rows::Points(vec![Point { time: *time, value }])

@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 use flamesql_backend::{Bins, GroupBy, Grouping, Report, Select, SeriesAnswer, StackGroup};
-use flamesql_profile::{ErrorKind as ProfileErrorKind, Timestamp};
+use flamesql_profile::{ErrorKind as ProfileErrorKind, SubsetScratch, Timestamp};
 use futures::{StreamExt, stream};
 
 use crate::{
@@ -105,6 +105,9 @@ impl DisplayAs for ScanExec {
         }
         if let Some(why) = &plan.why {
             write!(f, ", since {why}")?;
+        }
+        for filter in &plan.filters {
+            write!(f, " filter={filter}")?;
         }
         write!(f, " grain={}", plan.source.backend.capabilities().grain)?;
         if let Some(limit) = self.limit {
@@ -195,6 +198,7 @@ impl ExecutionPlan for ScanExec {
             cursors: VecDeque::new(),
             builder: RowBuilder::new(Arc::clone(&self.schema), &self.plan.label_columns),
             rows_left: self.limit.unwrap_or(usize::MAX),
+            scratch: SubsetScratch::default(),
             gauges: Gauges::new(&self.metrics, partition, self.plan.report.clone()),
             plan: Arc::clone(&self.plan),
         };
@@ -259,6 +263,7 @@ struct Reader {
     builder: RowBuilder,
     rows_left: usize,
     gauges: Gauges,
+    scratch: SubsetScratch,
 }
 
 impl Reader {
@@ -350,6 +355,8 @@ impl Reader {
             self.read_fine(select.clone());
             return Ok(());
         }
+        let filtered = self.filter(group)?;
+        let group = filtered.as_ref().unwrap_or(group);
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
         match (Cursor::of_group(profile_type, group, request.shape), select) {
             (Ok(cursor), _) => self.cursors.push_back(cursor),
@@ -359,6 +366,23 @@ impl Reader {
             (Err(error), _) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// The group with the stacks that fulfil the conditions taken over; `None` if there are no conditions.
+    fn filter(&mut self, group: &StackGroup) -> Result<Option<Arc<StackGroup>>, Error> {
+        let plan = Arc::clone(&self.plan);
+        let Some((first, others)) = plan.filters.split_first() else { return Ok(None) };
+        let mut keep = first.keep(&group.tree)?;
+        for filter in others {
+            for (keep, also) in keep.iter_mut().zip(filter.keep(&group.tree)?) {
+                *keep &= also;
+            }
+        }
+        let kept: Vec<_> = group.tree.stacks().filter(|(node, _)| keep[node.index()]).collect();
+        let tree = group.tree.subset(&kept, &mut self.scratch);
+        let StackGroup { labels, time, has_negative, .. } = group;
+        let (labels, time, has_negative) = (labels.clone(), *time, *has_negative);
+        Ok(Some(Arc::new(StackGroup { labels, time, tree, has_negative })))
     }
 
     /// Reads R's own rows of a selection next.

@@ -111,7 +111,7 @@ impl AdditiveTable {
     }
 
     fn condition(&self, filter: &Expr) -> Option<Condition> {
-        condition::condition(filter, &self.label_columns, self.grain())
+        condition::condition(filter, self.kind, &self.label_columns, self.grain())
     }
 }
 

@@ -10,10 +10,6 @@ mod pattern;
 mod prune;
 mod re;
 mod stack;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "scans do not take conditions on stacks over yet")
-)]
 pub(crate) mod stack_filter;
 mod value;
 

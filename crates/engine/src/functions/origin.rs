@@ -38,7 +38,6 @@ impl Origin {
     pub(super) const ALL: [Self; 3] = [Self::Span, Self::Trace, Self::Profile];
 
     /// The origin and the ids that an expression asks for, if it is a call of one of these with literals.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no source knows spans yet"))]
     pub(crate) fn of(expr: &Expr) -> Option<(Self, Vec<String>)> {
         let Expr::ScalarFunction(call) = expr else { return None };
         let origin = call.func.inner().downcast_ref::<InOrigin>()?.origin;

@@ -1,0 +1,129 @@
+//! Running statements.
+
+use std::{fmt, sync::Arc};
+
+use datafusion::{
+    common::SchemaError,
+    error::DataFusionError,
+    execution::{SessionState, SessionStateBuilder, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
+    logical_expr::LogicalPlan,
+    physical_plan::execute_stream,
+    prelude::{SQLOptions, SessionContext},
+    sql::parser::{DFParserBuilder, Statement},
+};
+
+use crate::{
+    Answer, Error, ErrorKind,
+    catalog::{self, Source},
+    nearest::nearest,
+    options::Explaining,
+    size,
+};
+
+/// Runs statements. What `SET` changes lasts as long as the session.
+#[derive(Clone)]
+pub struct Session {
+    context: SessionContext,
+    sources: Arc<[Arc<Source>]>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.context.session_id()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(context: SessionContext, sources: Arc<[Arc<Source>]>) -> Self {
+        Self { context, sources }
+    }
+
+    /// Beyond so much memory sorts, groups and joins go on in temporary files.
+    pub(crate) fn limit_memory(&self, bytes: usize) -> Result<(), Error> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+            .build_arc()?;
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        let limited = SessionStateBuilder::new_from_existing(state.clone())
+            .with_session_id(state.session_id().to_owned())
+            .with_runtime_env(runtime);
+        *state = limited.build();
+        Ok(())
+    }
+
+    /// Runs one statement, or several separated by `;`, of which the last one answers.
+    ///
+    /// Nothing can be written or created: only queries, EXPLAIN, SHOW, DESCRIBE and SET run.
+    ///
+    /// # Errors
+    ///
+    /// If a statement does not parse, names what is not there, cannot be answered, or its source fails before the first
+    /// row; what fails later comes through the answer.
+    pub async fn query(&self, sql: &str) -> Result<Answer, Error> {
+        size::check(sql)?;
+        let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+        let Some(last) = statements.pop_back() else {
+            return Err(
+                Error::new(ErrorKind::Syntax, "there is no statement").with_hint("try SHOW TABLES")
+            );
+        };
+        for statement in statements {
+            self.run(statement).await?.collect().await?;
+        }
+        self.run(last).await
+    }
+
+    async fn run(&self, statement: Statement) -> Result<Answer, Error> {
+        let plan = match self.plan(statement.clone()).await {
+            // A label that no profile of the session's range has is no column yet.
+            Err(error) if self.found_label(&error).await => self.plan(statement).await?,
+            plan => plan.map_err(|error| self.explain_error(error))?,
+        };
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
+        let frame = self.context.execute_logical_plan(plan).await?;
+        let (mut state, plan) = frame.into_parts();
+        if matches!(plan, LogicalPlan::Explain(_)) {
+            state.config_mut().set_extension(Arc::new(Explaining));
+        }
+        let plan = state.create_physical_plan(&plan).await?;
+        let stream = execute_stream(Arc::clone(&plan), Arc::new((&state).into()))?;
+        Ok(Answer::new(&plan, stream))
+    }
+
+    async fn plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
+        let state: SessionState = self.context.state();
+        state.statement_to_plan(statement).await
+    }
+
+    /// Whether an error is about a column that is a label after all.
+    async fn found_label(&self, error: &DataFusionError) -> bool {
+        let DataFusionError::SchemaError(error, _) = error.find_root() else { return false };
+        let SchemaError::FieldNotFound { field, .. } = error.as_ref() else { return false };
+        let mut is_found = false;
+        for source in self.sources.iter() {
+            is_found |= source.look_up(field.name()).await;
+        }
+        is_found
+    }
+
+    /// The error with what was probably meant.
+    fn explain_error(&self, error: DataFusionError) -> Error {
+        let error = Error::from(error);
+        let table = error
+            .to_string()
+            .strip_prefix("table '")
+            .and_then(|rest| rest.strip_suffix("' not found"))
+            .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
+        match table.and_then(|name| nearest(&name, catalog::table_names())) {
+            Some(meant) => error
+                .with_hint(format!("did you mean {meant}? SHOW TABLES lists those that there are")),
+            None => error,
+        }
+    }
+
+    /// The session underneath, for what only DataFusion can do. Its tables, functions and rules are all there.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+}

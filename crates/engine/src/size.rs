@@ -1,0 +1,101 @@
+//! Limits to what a statement may be, before anything looks at it that goes as deep as it does.
+
+use datafusion::sql::sqlparser::{
+    dialect::GenericDialect,
+    keywords::Keyword,
+    tokenizer::{Token, Tokenizer},
+};
+
+use crate::{Error, ErrorKind};
+
+/// How long a statement may be.
+const MAX_BYTES: usize = 1 << 20;
+/// How many operators may follow each other between two commas or parentheses: each is a level of the tree that it is
+/// parsed to. Nested parentheses the parser limits by itself.
+const MAX_CHAIN: usize = 1000;
+
+/// Refuses statements that no planner could take.
+pub(crate) fn check(sql: &str) -> Result<(), Error> {
+    if sql.len() > MAX_BYTES {
+        let what = format!(
+            "the statement has {} bytes, more than the limit of {MAX_BYTES}",
+            sql.len()
+        );
+        return Err(Error::new(ErrorKind::Syntax, what)
+            .with_hint("ask for less at once, or by a condition such as a regex (~)"));
+    }
+    // What is no token is the parser's to say.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let mut open: Vec<usize> = vec![0];
+    for token in tokens {
+        let chain = match &token {
+            Token::LParen | Token::LBracket => {
+                open.push(0);
+                continue;
+            }
+            Token::RParen | Token::RBracket => {
+                open.pop();
+                if open.is_empty() {
+                    open.push(0);
+                }
+                continue;
+            }
+            Token::Comma | Token::SemiColon => {
+                *open.last_mut().expect("one is always open") = 0;
+                continue;
+            }
+            Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) => continue,
+            Token::Word(word) if !is_link(word.keyword) => continue,
+            _ => open.last_mut().expect("one is always open"),
+        };
+        *chain += 1;
+        if *chain > MAX_CHAIN {
+            let what = format!(
+                "the statement has an expression of more than {MAX_CHAIN} operators in a row"
+            );
+            return Err(Error::new(ErrorKind::Syntax, what)
+                .with_hint("write IN (...) for many values, or a regex (~)"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a word makes the tree one level deeper.
+fn is_link(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::IS
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::BETWEEN
+            | Keyword::IN
+            | Keyword::UNION
+            | Keyword::INTERSECT
+            | Keyword::EXCEPT
+            | Keyword::JOIN
+            | Keyword::COLLATE
+            | Keyword::AT
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn chains_are_limited_and_lists_are_not() {
+        let list = vec!["'x'"; 50_000].join(", ");
+        assert!(check(&format!("SELECT 1 WHERE a IN ({list}) AND b = 1")).is_ok());
+        let chain = |n: usize, link: &str| format!("SELECT {}", vec!["1"; n].join(link));
+        assert!(check(&chain(500, " OR ")).is_ok());
+        assert!(check(&format!("SELECT ({}), {}", &chain(700, "+")[7..], &chain(700, "+")[7..])).is_ok());
+        for link in [" OR ", "+", " = ", " UNION ALL SELECT ", "::int::", " IS NULL AND "] {
+            let error = check(&chain(5000, link)).unwrap_err();
+            assert!(error.to_string().contains("in a row"), "{link}: {error}");
+        }
+        assert!(check(&"x".repeat(2 << 20)).unwrap_err().to_string().contains("bytes"));
+    }
+}
