@@ -89,7 +89,8 @@ impl Engine {
             .build();
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::clone(&self.catalog) as Arc<dyn CatalogProvider>);
-        context.register_udaf(AggregateUDF::from(Flamegraph::new()));
+        context.register_udaf(AggregateUDF::from(Flamegraph::one()));
+        context.register_udaf(AggregateUDF::from(Flamegraph::diff()));
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
         Session { context }
     }

@@ -397,6 +397,7 @@ pub struct StackTreeBuilder {
     values: Vec<i64>,
     hashes: Vec<PathHash>,
     by_hash: HashMap<PathHash, u32, TakeHash>,
+    /// The stack inserted last: a hash for each of its starts, all of which are nodes.
     path: Vec<PathHash>,
     points: (u64, u64),
     max_nodes: usize,
@@ -475,42 +476,57 @@ impl StackTreeBuilder {
     ///
     /// If there are too many stacks.
     pub fn insert(&mut self, stack: &[NameId]) -> Result<NodeId, Error> {
-        self.insert_below(NodeId::ROOT, stack)
+        self.insert_after(0, stack)
     }
 
-    /// As [`StackTreeBuilder::insert`], for the rest of a stack whose start has a node already.
+    /// As [`StackTreeBuilder::insert`], for a stack that begins as the one inserted before it: with so many functions of
+    /// that one, and then the rest.
+    ///
+    /// ```
+    /// use flamesql_profile::StackTreeBuilder;
+    ///
+    /// let mut builder = StackTreeBuilder::new();
+    /// let [main, work, rest] = ["main", "work", "rest"].map(|name| builder.intern(name));
+    /// builder.insert(&[main, work])?;
+    /// let node = builder.insert_after(1, &[rest])?;
+    /// assert_eq!(node, builder.insert(&[main, rest])?);
+    /// # Ok::<(), flamesql_profile::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// If there are too many stacks.
-    pub fn insert_below(&mut self, start: NodeId, rest: &[NameId]) -> Result<NodeId, Error> {
-        let mut path = std::mem::take(&mut self.path);
-        path.clear();
-        let (mut hash, points) = (self.hashes[start.index()], self.points);
-        path.extend(rest.iter().map(|name| {
+    ///
+    /// # Panics
+    ///
+    /// If the stack before has fewer functions, or could not be inserted.
+    pub fn insert_after(&mut self, n_shared: usize, rest: &[NameId]) -> Result<NodeId, Error> {
+        assert!(n_shared <= self.path.len(), "no more is shared than there was");
+        self.path.truncate(n_shared);
+        let (mut hash, points) = (self.path.last().copied().unwrap_or(PathHash::ROOT), self.points);
+        self.path.extend(rest.iter().map(|name| {
             hash = hash.push(*name, points);
             hash
         }));
-        let (mut node, known) = self.deepest(start, &path);
-        let mut result = Ok(());
-        for (name, hash) in rest[known..].iter().zip(&path[known..]) {
-            match self.append(node, *name, *hash) {
+        let (mut node, known) = self.deepest(&self.path);
+        for at in known..self.path.len() {
+            match self.append(node, rest[at - n_shared], self.path[at]) {
                 Ok(added) => node = added,
                 Err(error) => {
-                    result = Err(error);
-                    break;
+                    // What is not there cannot be shared.
+                    self.path.clear();
+                    return Err(error);
                 }
             }
         }
-        self.path = path;
-        result.map(|()| NodeId(node))
+        Ok(NodeId(node))
     }
 
-    /// The deepest node on a path below `start` that is there already, and its depth there. If a stack is known, so is all of its start:
+    /// The deepest node on a path that is there already, and its depth. If a stack is known, so is all of its start:
     /// doubling steps up from the leaf find a known depth, halving ones the deepest.
-    fn deepest(&self, start: NodeId, path: &[PathHash]) -> (u32, usize) {
+    fn deepest(&self, path: &[PathHash]) -> (u32, usize) {
         let find = |depth: usize| match depth {
-            0 => Some(start.0),
+            0 => Some(0),
             _ => self.by_hash.get(&path[depth - 1]).copied(),
         };
         let (mut low, mut high, mut step) = (path.len(), path.len() + 1, 1);
@@ -738,6 +754,21 @@ mod tests {
             for node in by_hash.nodes().skip(1) {
                 prop_assert!(by_hash.parent(node).unwrap() < node);
             }
+        }
+
+        #[test]
+        fn what_is_shared_need_not_be_said_again(stacks in stacks()) {
+            let mut builder = StackTreeBuilder::new();
+            let mut before: &[u8] = &[];
+            for (stack, value) in &stacks {
+                let n_shared = before.iter().zip(stack).take_while(|(a, b)| a == b).count();
+                let rest: Vec<NameId> =
+                    stack[n_shared..].iter().map(|b| builder.intern(&format!("f{b}"))).collect();
+                let node = builder.insert_after(n_shared, &rest).unwrap();
+                builder.add(node, *value).unwrap();
+                before = stack;
+            }
+            prop_assert_eq!(&builder.finish(), &tree(&stacks));
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! All integration tests of the engine in one binary.
 //!
-//! `example` runs what users are told to run; `explain` holds what a backend is asked for; `law` the same statements over
+//! `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs as
+//! values; `law` the same statements over
 //! a relation that is written out row by row, which `relation` does; `shop` numbers of real files; `statements` what
 //! users type, and type wrongly.
 
@@ -8,6 +9,7 @@
 
 mod example;
 mod explain;
+mod flamegraph;
 mod law;
 mod relation;
 mod shop;
