@@ -99,7 +99,8 @@ impl Source {
         if self.labels().looked_up.contains(name) {
             return false;
         }
-        let is_found = self.ask(TimeRange::ALL).await.is_ok_and(|all| all.iter().any(|n| n == name));
+        let is_found =
+            self.ask(TimeRange::ALL).await.is_ok_and(|all| all.iter().any(|n| n == name));
         is_found && self.labels().looked_up.insert(name.to_owned())
     }
 }

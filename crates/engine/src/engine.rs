@@ -84,8 +84,7 @@ impl Engine {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, &self.default);
         config.options_mut().extensions.insert(options);
-        let state =
-            SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);
         let catalog = Arc::new(MemoryCatalogProvider::new());
         context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
@@ -145,7 +144,8 @@ impl Engine {
             let schema = SourceSchema { source: Arc::clone(source), session: Arc::clone(&says) };
             catalog.register_schema(name, Arc::new(schema))?;
         }
-        context.register_udaf(AggregateUDF::from(Flamegraph::new()));
+        context.register_udaf(AggregateUDF::from(Flamegraph::one()));
+        context.register_udaf(AggregateUDF::from(Flamegraph::diff()));
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
         for function in functions::scalar() {
             context.register_udf(function);

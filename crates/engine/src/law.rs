@@ -124,10 +124,10 @@ impl Question {
             ("sum", [measure]) => (vec![measure], vec![]),
             (flamegraph::NAME, [stack, measure]) => (vec![measure], vec![stack]),
             (flamegraph::NAME, [stack, measure, Expr::Literal(..)]) => (vec![measure], vec![stack]),
-            (flamegraph::DIFF, [stack, baseline, comparison]) => {
+            (flamegraph::DIFF_NAME, [stack, baseline, comparison]) => {
                 (vec![baseline, comparison], vec![stack])
             }
-            (flamegraph::DIFF, [stack, baseline, comparison, Expr::Literal(..)]) => {
+            (flamegraph::DIFF_NAME, [stack, baseline, comparison, Expr::Literal(..)]) => {
                 (vec![baseline, comparison], vec![stack])
             }
             _ => return Err(why()),

@@ -39,7 +39,7 @@ impl AnalyzerRule for MaxNodes {
 fn cut(expr: Expr, max_nodes: i64) -> Transformed<Expr> {
     match expr {
         Expr::AggregateFunction(AggregateFunction { func, mut params })
-            if [(flamegraph::NAME, 2), (flamegraph::DIFF, 3)]
+            if [(flamegraph::NAME, 2), (flamegraph::DIFF_NAME, 3)]
                 .contains(&(func.name(), params.args.len())) =>
         {
             params.args.push(lit(max_nodes));

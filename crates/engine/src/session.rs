@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use datafusion::{
     common::SchemaError,
     error::DataFusionError,
-    execution::{SessionState, SessionStateBuilder, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
+    execution::{
+        SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
+        runtime_env::RuntimeEnvBuilder,
+    },
     logical_expr::LogicalPlan,
     physical_plan::execute_stream,
     prelude::{SQLOptions, SessionContext},

@@ -17,10 +17,8 @@ const MAX_CHAIN: usize = 1000;
 /// Refuses statements that no planner could take.
 pub(crate) fn check(sql: &str) -> Result<(), Error> {
     if sql.len() > MAX_BYTES {
-        let what = format!(
-            "the statement has {} bytes, more than the limit of {MAX_BYTES}",
-            sql.len()
-        );
+        let what =
+            format!("the statement has {} bytes, more than the limit of {MAX_BYTES}", sql.len());
         return Err(Error::new(ErrorKind::Syntax, what)
             .with_hint("ask for less at once, or by a condition such as a regex (~)"));
     }
@@ -91,7 +89,10 @@ mod tests {
         assert!(check(&format!("SELECT 1 WHERE a IN ({list}) AND b = 1")).is_ok());
         let chain = |n: usize, link: &str| format!("SELECT {}", vec!["1"; n].join(link));
         assert!(check(&chain(500, " OR ")).is_ok());
-        assert!(check(&format!("SELECT ({}), {}", &chain(700, "+")[7..], &chain(700, "+")[7..])).is_ok());
+        assert!(
+            check(&format!("SELECT ({}), {}", &chain(700, "+")[7..], &chain(700, "+")[7..]))
+                .is_ok()
+        );
         for link in [" OR ", "+", " = ", " UNION ALL SELECT ", "::int::", " IS NULL AND "] {
             let error = check(&chain(5000, link)).unwrap_err();
             assert!(error.to_string().contains("in a row"), "{link}: {error}");

@@ -59,10 +59,12 @@ impl RelationPlanner for Neighbours {
             "callees_of" => ("callee", "caller"),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
-        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Value(ValueWithSpan {
-            value: Value::SingleQuotedString(function),
-            ..
-        })))] = args.args.as_slice()
+        let [
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Value(ValueWithSpan {
+                value: Value::SingleQuotedString(function),
+                ..
+            }))),
+        ] = args.args.as_slice()
         else {
             return plan_err!("{name}(...) takes the name of one function, such as {name}('main')");
         };
@@ -104,4 +106,3 @@ fn parse(sql: &str) -> Result<Query> {
         _ => plan_err!("{sql} is no query"),
     }
 }
-

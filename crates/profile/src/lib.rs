@@ -1,7 +1,8 @@
 //! Continuous profiles as plain data: what they are called, when they were taken, which stacks they hold.
 //!
 //! The nouns are [`ProfileType`], [`Labels`], [`Timestamp`], [`TimeRange`], [`Step`], [`Series`] and, for stacks,
-//! [`StackTree`]: a trie of function names in struct-of-arrays form with one value for each stack. The codecs read
+//! [`StackTree`]: a trie of function names in struct-of-arrays form with one value for each stack; [`diff`] and
+//! [`TreePair`] compare two of them. The codecs read
 //! and write the formats that profiles travel in: [`pprof`], [`folded`] text and [`flamebearer`] levels. Nothing
 //! here does I/O or waits.
 //!
@@ -30,6 +31,7 @@ mod functions;
 mod gzip;
 mod labels;
 mod names;
+mod pair;
 pub mod pprof;
 mod profile_type;
 mod series;
@@ -45,6 +47,7 @@ pub use self::{
     functions::{CallEdge, FunctionTotals},
     labels::Labels,
     names::{NameId, Names},
+    pair::{PairVisit, TreePair, diff},
     profile_type::ProfileType,
     series::{Point, Series},
     time::{Step, TimeRange, Timestamp},

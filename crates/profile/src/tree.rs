@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::{Error, NameId, Names};
+use crate::{Error, NameId, Names, truncate::OTHER};
 
 /// The place of a stack in its tree; meaningless in any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,19 +134,24 @@ impl StackTree {
     ///
     /// If one of them does not fit in an `i64`.
     pub fn totals(&self) -> Result<Vec<i64>, Error> {
-        let mut totals = self.values.clone();
+        self.totals_of(&self.values)
+    }
+
+    /// As `totals`, of other values: one a node.
+    pub(crate) fn totals_of(&self, values: &[i64]) -> Result<Vec<i64>, Error> {
+        let mut totals = values.to_vec();
         for idx in (1..totals.len()).rev() {
             let parent = self.parents[idx] as usize;
             match totals[parent].checked_add(totals[idx]) {
                 Some(sum) => totals[parent] = sum,
-                None => return self.narrowed_totals(),
+                None => return self.narrowed_totals(values),
             }
         }
         Ok(totals)
     }
 
     /// As `totals`, where a part of a sum left the range: negative values may bring it back.
-    fn narrowed_totals(&self) -> Result<Vec<i64>, Error> {
+    fn narrowed_totals(&self, values: &[i64]) -> Result<Vec<i64>, Error> {
         let narrow = |(idx, total): (usize, i128)| {
             total.try_into().map_err(|_| {
                 let function =
@@ -154,12 +159,16 @@ impl StackTree {
                 Error::overflow(format!("total of {function}"))
             })
         };
-        self.wide_totals().into_iter().enumerate().map(narrow).collect()
+        self.wide_totals_of(values).into_iter().enumerate().map(narrow).collect()
     }
 
     /// The totals in 128 bits, which hold them whatever they are.
     pub(crate) fn wide_totals(&self) -> Vec<i128> {
-        let mut totals: Vec<i128> = self.values.iter().map(|value| i128::from(*value)).collect();
+        self.wide_totals_of(&self.values)
+    }
+
+    fn wide_totals_of(&self, values: &[i64]) -> Vec<i128> {
+        let mut totals: Vec<i128> = values.iter().map(|value| i128::from(*value)).collect();
         for idx in (1..totals.len()).rev() {
             totals[self.parents[idx] as usize] += totals[idx];
         }
@@ -167,29 +176,61 @@ impl StackTree {
     }
 
     /// Walks the tree from the root down, siblings in the order of their names, and leaves out what is 0 all the way
-    /// down. The first visit is the root.
+    /// down. The first visit is the root. What is called `other` comes last: it is what truncated trees call the rest.
     ///
     /// # Errors
     ///
     /// If a total does not fit in an `i64`.
     pub fn walk(&self, mut visit: impl FnMut(Visit)) -> Result<(), Error> {
         let totals = self.totals()?;
-        let occupied = self.occupied();
-        let children = Children::of(self, &occupied);
-        let mut stack = vec![(NodeId::ROOT, 0_usize)];
-        while let Some((node, depth)) = stack.pop() {
+        self.pre_order(&self.occupied(), |node, depth| {
             visit(Visit { node, depth, total: totals[node.index()], self_value: self.value(node) });
-            // Last first, so that the first is on top.
-            stack.extend(
-                children.sorted(self, node).into_iter().rev().map(|child| (child, depth + 1)),
-            );
-        }
+        });
         Ok(())
+    }
+
+    /// The nodes that are kept with their depths, in the order of [`StackTree::walk`]. With a node its parent is kept.
+    pub(crate) fn pre_order(&self, keep: &[bool], mut visit: impl FnMut(NodeId, usize)) {
+        let children = Children::by_name(self, keep, self.names.find(OTHER));
+        let (mut at, mut depth) = (0_usize, 0_usize);
+        loop {
+            visit(NodeId(u32::try_from(at).expect("nodes are counted in 32 bits")), depth);
+            if children.first[at] != 0 {
+                at = children.first[at] as usize;
+                depth += 1;
+                continue;
+            }
+            // Each edge is climbed once, so the way back costs no more than the way there. The root has no sibling.
+            while at != 0 && children.next[at] == 0 {
+                at = self.parents[at] as usize;
+                depth -= 1;
+            }
+            if at == 0 {
+                return;
+            }
+            at = children.next[at] as usize;
+        }
+    }
+
+    /// The same stacks with other values: one a node, by [`NodeId::index`].
+    ///
+    /// # Panics
+    ///
+    /// If there are more or fewer values than nodes.
+    #[must_use]
+    pub fn with_values(self, values: Vec<i64>) -> Self {
+        assert_eq!(values.len(), self.parents.len(), "one value for each node");
+        Self { values, ..self }
     }
 
     /// Whether a node or one below it has a value.
     pub(crate) fn occupied(&self) -> Vec<bool> {
-        let mut occupied: Vec<bool> = self.values.iter().map(|value| *value != 0).collect();
+        self.occupied_where(|node| self.value(node) != 0)
+    }
+
+    /// As `occupied`, of other values.
+    pub(crate) fn occupied_where(&self, has_value: impl Fn(NodeId) -> bool) -> Vec<bool> {
+        let mut occupied: Vec<bool> = self.nodes().map(has_value).collect();
         for idx in (1..occupied.len()).rev() {
             if occupied[idx] {
                 occupied[self.parents[idx] as usize] = true;
@@ -291,11 +332,51 @@ impl Children {
     pub(crate) fn of(tree: &StackTree, keep: &[bool]) -> Self {
         let mut children = Self { first: vec![0; tree.len()], next: vec![0; tree.len()] };
         for idx in (1..tree.len()).rev().filter(|idx| keep[*idx]) {
-            let parent = tree.parents[idx] as usize;
-            children.next[idx] = children.first[parent];
-            children.first[parent] = u32::try_from(idx).expect("nodes are counted in 32 bits");
+            children.push_front(tree, idx);
         }
         children
+    }
+
+    /// As `of`, siblings in the order of their names, one of which may come last.
+    ///
+    /// Names are compared once each, and not once for each pair of siblings: pushing the nodes of the last name to the
+    /// front of their lists, then those of the last but one, and so on, leaves each list in order.
+    pub(crate) fn by_name(tree: &StackTree, keep: &[bool], last: Option<NameId>) -> Self {
+        let kept = || (1..tree.len()).filter(|idx| keep[*idx]);
+        let mut n_nodes = vec![0_u32; tree.names.len()];
+        for idx in kept() {
+            n_nodes[tree.functions[idx].index()] += 1;
+        }
+        let mut used: Vec<u32> =
+            (0..).zip(&n_nodes).filter(|(_, n)| **n > 0).map(|(id, _)| id).collect();
+        used.sort_unstable_by_key(|id| {
+            let id = NameId(*id);
+            (last == Some(id), tree.names.get(id))
+        });
+        // The nodes by name, as a counting sort has them: where the next node of each name goes.
+        let mut place = n_nodes;
+        let mut end = 0;
+        for id in used {
+            let n = std::mem::replace(&mut place[id as usize], end);
+            end += n;
+        }
+        let mut by_name = vec![0_u32; end as usize];
+        for idx in kept() {
+            let place = &mut place[tree.functions[idx].index()];
+            by_name[*place as usize] = u32::try_from(idx).expect("nodes are counted in 32 bits");
+            *place += 1;
+        }
+        let mut children = Self { first: vec![0; tree.len()], next: vec![0; tree.len()] };
+        for idx in by_name.into_iter().rev() {
+            children.push_front(tree, idx as usize);
+        }
+        children
+    }
+
+    fn push_front(&mut self, tree: &StackTree, idx: usize) {
+        let parent = tree.parents[idx] as usize;
+        self.next[idx] = self.first[parent];
+        self.first[parent] = u32::try_from(idx).expect("nodes are counted in 32 bits");
     }
 
     pub(crate) fn iter(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
@@ -305,12 +386,6 @@ impl Children {
             at = self.next[child.index()];
             Some(child)
         })
-    }
-
-    pub(crate) fn sorted(&self, tree: &StackTree, node: NodeId) -> Vec<NodeId> {
-        let mut children: Vec<NodeId> = self.iter(node).collect();
-        children.sort_unstable_by_key(|child| tree.names.get(tree.functions[child.index()]));
-        children
     }
 }
 
@@ -322,6 +397,7 @@ pub struct StackTreeBuilder {
     values: Vec<i64>,
     hashes: Vec<PathHash>,
     by_hash: HashMap<PathHash, u32, TakeHash>,
+    /// The stack inserted last: a hash for each of its starts, all of which are nodes.
     path: Vec<PathHash>,
     points: (u64, u64),
     max_nodes: usize,
@@ -400,26 +476,50 @@ impl StackTreeBuilder {
     ///
     /// If there are too many stacks.
     pub fn insert(&mut self, stack: &[NameId]) -> Result<NodeId, Error> {
-        let mut path = std::mem::take(&mut self.path);
-        path.clear();
-        let (mut hash, points) = (PathHash::ROOT, self.points);
-        path.extend(stack.iter().map(|name| {
+        self.insert_after(0, stack)
+    }
+
+    /// As [`StackTreeBuilder::insert`], for a stack that begins as the one inserted before it: with so many functions of
+    /// that one, and then the rest.
+    ///
+    /// ```
+    /// use flamesql_profile::StackTreeBuilder;
+    ///
+    /// let mut builder = StackTreeBuilder::new();
+    /// let [main, work, rest] = ["main", "work", "rest"].map(|name| builder.intern(name));
+    /// builder.insert(&[main, work])?;
+    /// let node = builder.insert_after(1, &[rest])?;
+    /// assert_eq!(node, builder.insert(&[main, rest])?);
+    /// # Ok::<(), flamesql_profile::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there are too many stacks.
+    ///
+    /// # Panics
+    ///
+    /// If the stack before has fewer functions, or could not be inserted.
+    pub fn insert_after(&mut self, n_shared: usize, rest: &[NameId]) -> Result<NodeId, Error> {
+        assert!(n_shared <= self.path.len(), "no more is shared than there was");
+        self.path.truncate(n_shared);
+        let (mut hash, points) = (self.path.last().copied().unwrap_or(PathHash::ROOT), self.points);
+        self.path.extend(rest.iter().map(|name| {
             hash = hash.push(*name, points);
             hash
         }));
-        let (mut node, known) = self.deepest(&path);
-        let mut result = Ok(());
-        for (name, hash) in stack[known..].iter().zip(&path[known..]) {
-            match self.append(node, *name, *hash) {
+        let (mut node, known) = self.deepest(&self.path);
+        for at in known..self.path.len() {
+            match self.append(node, rest[at - n_shared], self.path[at]) {
                 Ok(added) => node = added,
                 Err(error) => {
-                    result = Err(error);
-                    break;
+                    // What is not there cannot be shared.
+                    self.path.clear();
+                    return Err(error);
                 }
             }
         }
-        self.path = path;
-        result.map(|()| NodeId(node))
+        Ok(NodeId(node))
     }
 
     /// The deepest node on a path that is there already, and its depth. If a stack is known, so is all of its start:
@@ -498,6 +598,19 @@ impl StackTreeBuilder {
     ///
     /// If a sum does not fit in an `i64`, or there are too many stacks.
     pub fn merge(&mut self, tree: &StackTree) -> Result<Vec<NodeId>, Error> {
+        let nodes = self.merge_shape(tree)?;
+        for (node, value) in tree.stacks() {
+            self.add(nodes[node.index()], value)?;
+        }
+        Ok(nodes)
+    }
+
+    /// As [`StackTreeBuilder::merge`], without the values.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many stacks.
+    pub fn merge_shape(&mut self, tree: &StackTree) -> Result<Vec<NodeId>, Error> {
         let mut names: Vec<Option<NameId>> = vec![None; tree.names.len()];
         let mut nodes = vec![NodeId::ROOT; tree.len()];
         for node in tree.nodes() {
@@ -506,7 +619,6 @@ impl StackTreeBuilder {
                     .get_or_insert_with(|| self.names.intern(tree.names.get(function)));
                 nodes[node.index()] = self.child(nodes[parent.index()], name)?;
             }
-            self.add(nodes[node.index()], tree.value(node))?;
         }
         Ok(nodes)
     }
@@ -642,6 +754,21 @@ mod tests {
             for node in by_hash.nodes().skip(1) {
                 prop_assert!(by_hash.parent(node).unwrap() < node);
             }
+        }
+
+        #[test]
+        fn what_is_shared_need_not_be_said_again(stacks in stacks()) {
+            let mut builder = StackTreeBuilder::new();
+            let mut before: &[u8] = &[];
+            for (stack, value) in &stacks {
+                let n_shared = before.iter().zip(stack).take_while(|(a, b)| a == b).count();
+                let rest: Vec<NameId> =
+                    stack[n_shared..].iter().map(|b| builder.intern(&format!("f{b}"))).collect();
+                let node = builder.insert_after(n_shared, &rest).unwrap();
+                builder.add(node, *value).unwrap();
+                before = stack;
+            }
+            prop_assert_eq!(&builder.finish(), &tree(&stacks));
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::{Error, NodeId, StackTree, StackTreeBuilder, tree::Children};
+use crate::{Error, NameId, NodeId, StackTree, StackTreeBuilder, tree::Children};
 
 /// The function that stands for stacks that were cut away.
 pub(crate) const OTHER: &str = "other";
@@ -21,13 +21,17 @@ impl StackTree {
         if max_nodes == 0 || n_nodes <= max_nodes {
             return Ok(0);
         }
-        let totals = self.totals()?;
-        let children = Children::of(self, &occupied);
-        let mut largest: BinaryHeap<Reverse<i64>> = BinaryHeap::with_capacity(max_nodes + 1);
+        Ok(self.nth_largest(max_nodes, &self.totals()?, &occupied))
+    }
+
+    /// The least of the `n` largest `totals` of occupied nodes but the root; no node has a larger one than its parent.
+    pub(crate) fn nth_largest(&self, n: usize, totals: &[i64], occupied: &[bool]) -> i64 {
+        let children = Children::of(self, occupied);
+        let mut largest: BinaryHeap<Reverse<i64>> = BinaryHeap::with_capacity(n + 1);
         let mut stack: Vec<NodeId> = children.iter(NodeId::ROOT).collect();
         while let Some(node) = stack.pop() {
             let total = totals[node.index()];
-            if largest.len() >= max_nodes {
+            if largest.len() >= n {
                 match largest.peek() {
                     // What is below is not larger either.
                     Some(Reverse(smallest)) if total <= *smallest => continue,
@@ -37,7 +41,7 @@ impl StackTree {
             largest.push(Reverse(total));
             stack.extend(children.iter(node));
         }
-        Ok(largest.peek().map_or(0, |smallest| smallest.0))
+        largest.peek().map_or(0, |smallest| smallest.0)
     }
 
     /// Cuts the tree down to about `max_nodes` nodes: of each kept node, the children that are too small become one
@@ -52,36 +56,69 @@ impl StackTree {
             return Ok((self.clone(), 0));
         }
         let totals = self.totals()?;
-        let mut builder = StackTreeBuilder::new();
-        let other = builder.intern(OTHER);
-        let mut cut: i64 = 0;
-        // What a node became: itself, or nothing if it was cut away.
-        let mut nodes: Vec<Option<NodeId>> = vec![None; self.len()];
-        nodes[0] = Some(NodeId::ROOT);
-        builder.add(NodeId::ROOT, self.value(NodeId::ROOT))?;
-        for node in self.nodes() {
-            let (Some(parent), Some(function)) = (self.parent(node), self.function(node)) else {
-                continue;
-            };
-            let Some(place) = nodes[parent.index()] else { continue };
+        let (mut builder, places) = self.cut(|node| {
             let total = totals[node.index()];
-            let name = self.names().get(function);
-            if total >= minimum && name != OTHER {
-                let name = builder.intern(name);
-                let child = builder.child(place, name)?;
-                builder.add(child, self.value(node))?;
-                nodes[node.index()] = Some(child);
-            } else if total != 0 {
-                let child = builder.child(place, other)?;
-                builder.add(child, total)?;
-                if total < minimum {
-                    cut =
-                        cut.checked_add(total).ok_or_else(|| Error::overflow("value cut away"))?;
+            (total != 0).then_some(total >= minimum)
+        })?;
+        let mut cut: i64 = 0;
+        for (node, place) in self.nodes().zip(places) {
+            match place {
+                Place::Kept(at) => builder.add(at, self.value(node))?,
+                Place::Other(at) => {
+                    let total = totals[node.index()];
+                    builder.add(at, total)?;
+                    if total < minimum {
+                        cut = cut
+                            .checked_add(total)
+                            .ok_or_else(|| Error::overflow("value cut away"))?;
+                    }
                 }
+                Place::Gone => {}
             }
         }
         Ok((builder.finish(), cut))
     }
+
+    /// The nodes that are large enough, and an `other` where some are not, all without values; and where each node of
+    /// this tree went. `is_large` has no answer for nodes that are nowhere to be seen.
+    ///
+    /// What is called `other` already is taken for the rest of an earlier cut.
+    pub(crate) fn cut(
+        &self,
+        is_large: impl Fn(NodeId) -> Option<bool>,
+    ) -> Result<(StackTreeBuilder, Vec<Place>), Error> {
+        let mut builder = StackTreeBuilder::new();
+        let other = builder.intern(OTHER);
+        let mut names: Vec<Option<NameId>> = vec![None; self.names().len()];
+        let mut places = vec![Place::Gone; self.len()];
+        places[0] = Place::Kept(NodeId::ROOT);
+        for node in self.nodes() {
+            let (Some(parent), Some(function)) = (self.parent(node), self.function(node)) else {
+                continue;
+            };
+            let Place::Kept(parent) = places[parent.index()] else { continue };
+            let Some(is_large) = is_large(node) else { continue };
+            let name = *names[function.index()]
+                .get_or_insert_with(|| builder.intern(self.names().get(function)));
+            places[node.index()] = if is_large && name != other {
+                Place::Kept(builder.child(parent, name)?)
+            } else {
+                Place::Other(builder.child(parent, other)?)
+            };
+        }
+        Ok((builder, places))
+    }
+}
+
+/// Where a node of a tree is after the tree was cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// Here, with its own value.
+    Kept(NodeId),
+    /// Here, with all that was below it.
+    Other(NodeId),
+    /// In the place of a node above it, or nowhere if nothing was measured.
+    Gone,
 }
 
 #[cfg(test)]

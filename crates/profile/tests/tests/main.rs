@@ -1,10 +1,12 @@
 //! All integration tests of this crate in one binary.
 //!
 //! `golden` holds self and total of recorded and written profiles against pprof's; `hostile` feeds files that are broken,
-//! each in one way; `example` runs what the README tells users to run.
+//! each in one way; `diff` compares two trees as real servers and pprof do; `example` runs what the README tells users to
+//! run.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod diff;
 mod example;
 mod golden;
 mod hostile;

@@ -1,15 +1,7 @@
-//! Flame graph levels, the "single" form that Pyroscope's `FlameGraph` message and flamebearer JSON share.
-//!
-//! Each level is a list of bars from left to right, a bar four numbers: the gap to the bar before it, its total, its
-//! self value, and the index of its name. Self time is drawn first, children follow in the order of their names.
+//! One tree as levels: a bar is four numbers.
 
-use crate::{
-    Error, ErrorKind, NodeId, StackTree, StackTreeBuilder, tree::Children, truncate::OTHER,
-};
-
-const WHAT: &str = "flame graph levels";
-/// The name of the bar at the bottom, always the first of [`Levels::names`].
-const TOTAL: &str = "total";
+use super::{BarNames, WHAT, name_at, only_positive, span};
+use crate::{Error, NodeId, StackTree, StackTreeBuilder, tree::Children, truncate::OTHER};
 
 /// A flame graph as levels of bars.
 ///
@@ -27,7 +19,7 @@ const TOTAL: &str = "total";
 pub struct Levels {
     /// The names that bars point at.
     pub names: Vec<String>,
-    /// The bars of each depth, four numbers a bar: gap, total, self, name.
+    /// The bars of each depth, four numbers a bar: the gap to the bar before it, total, self, the index of its name.
     pub levels: Vec<Vec<i64>>,
     /// The value of the whole graph.
     pub total: i64,
@@ -42,43 +34,25 @@ impl Levels {
     ///
     /// If a value is negative, which a bar cannot be, or a total does not fit in an `i64`.
     pub fn encode(tree: &StackTree, max_nodes: usize) -> Result<Self, Error> {
-        if let Some((node, value)) = tree.stacks().find(|(_, value)| *value < 0) {
-            let stack = tree.path(node).join(";");
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                WHAT,
-                format!("the stack {stack:?} has the negative value {value}"),
-            ));
-        }
+        only_positive(tree)?;
         let (tree, _) = tree.truncate(max_nodes)?;
         let totals = tree.totals()?;
-        let children = Children::of(&tree, &tree.occupied());
-        let mut names = vec![TOTAL.to_owned()];
-        let mut name_index: Vec<Option<i64>> = vec![None; tree.names().len()];
+        let children = Children::by_name(&tree, &tree.occupied(), tree.names().find(OTHER));
+        let mut names = BarNames::of(&tree);
         // Bars with absolute places, right to left.
         let mut levels: Vec<Vec<[i64; 4]>> = Vec::new();
         let mut max_self = 0;
         let mut stack = vec![(NodeId::ROOT, 0_i64, 0_usize)];
         while let Some((node, x, depth)) = stack.pop() {
-            let name = match tree.function(node).map(|f| (f, tree.names().get(f))) {
-                None | Some((_, "")) => 0,
-                Some((function, name)) => *name_index[function.index()].get_or_insert_with(|| {
-                    names.push(name.to_owned());
-                    i64::try_from(names.len() - 1).expect("fewer names than memory has bytes")
-                }),
-            };
+            let name = names.place(&tree, tree.function(node));
             let self_value = tree.value(node);
             if levels.len() == depth {
                 levels.push(Vec::new());
             }
             levels[depth].push([x, totals[node.index()], self_value, name]);
             max_self = max_self.max(if depth == 0 { 0 } else { self_value });
-            let mut sorted = children.sorted(&tree, node);
-            sorted.sort_by_key(|child| {
-                tree.function(*child).is_some_and(|f| tree.names().get(f) == OTHER)
-            });
             let mut x = x + self_value;
-            for child in sorted {
+            for child in children.iter(node) {
                 stack.push((child, x, depth + 1));
                 x += totals[child.index()];
             }
@@ -97,7 +71,7 @@ impl Levels {
                     .collect()
             })
             .collect();
-        Ok(Self { names, levels, total: totals[0], max_self })
+        Ok(Self { names: names.names, levels, total: totals[0], max_self })
     }
 
     /// The stacks of the graph.
@@ -122,20 +96,10 @@ impl Levels {
             let (mut edge, mut at) = (0_i64, 0_usize);
             for bar in level.chunks_exact(4) {
                 let (gap, total, self_value) = (bar[0], bar[1], bar[2]);
-                let span = edge.checked_add(gap).and_then(|x| Some((x, x.checked_add(total)?)));
-                let Some((x, end)) = span.filter(|_| gap >= 0 && total >= 0) else {
+                let Some((x, end)) = span(edge, gap, total) else {
                     return Err(fail(format!("the bar {bar:?} has no place")));
                 };
-                let name = usize::try_from(bar[3])
-                    .ok()
-                    .and_then(|idx| self.names.get(idx))
-                    .ok_or_else(|| {
-                        fail(format!(
-                            "name {} does not exist: there are {}",
-                            bar[3],
-                            self.names.len()
-                        ))
-                    })?;
+                let name = name_at(&self.names, bar[3]).map_err(fail)?;
                 let node = if depth == 0 {
                     NodeId::ROOT
                 } else {
