@@ -5,10 +5,12 @@
 
 mod generate;
 mod random;
+mod rows;
 
 pub use self::{
     generate::{Shape, generate},
     random::Random,
+    rows::encode_rows,
 };
 
 /// `full` under `cargo bench`, a thousandth of it (and at least 100) under `cargo test`, which only asks whether a
