@@ -8,7 +8,9 @@
 
 mod example;
 mod explain;
+mod grammar;
 mod law;
 mod relation;
 mod shop;
+mod slt;
 mod statements;
