@@ -1205,6 +1205,9 @@ impl Draw<'_> {
                     "sum(CASE WHEN random() >= 0 THEN {m} END)",
                     "sum(-{m})",
                     "first_value({m} ORDER BY {m})",
+                    // One DISTINCT alone becomes an inner GROUP BY, so these are what a rule for it is for.
+                    "sum(DISTINCT {m}) FILTER (WHERE {p} = 'a')",
+                    "sum(DISTINCT {m}) + sum(DISTINCT {m} % 3)",
                 ];
                 let n = self.below(others.len() + usize::from(names.measures.len() > 1));
                 let Some(sql) = others.get(n) else {

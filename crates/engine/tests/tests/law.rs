@@ -193,6 +193,11 @@ fn written() -> Vec<(bool, String)> {
         format!("SELECT sum(value) FROM series WHERE {cpu} AND value > 5"),
         format!("SELECT value, sum(value) FROM series WHERE {cpu} GROUP BY value"),
         format!("SELECT sum(DISTINCT value) FROM series WHERE {cpu}"),
+        format!("SELECT sum(DISTINCT self), sum(DISTINCT total) FROM functions WHERE {cpu}"),
+        format!("SELECT sum(DISTINCT value) FILTER (WHERE pod <> 'b') FROM samples WHERE {cpu}"),
+        format!("SELECT sum(value) FROM series WHERE {cpu} AND random() >= 0"),
+        format!("SELECT sum(CASE WHEN random() > 2 THEN 0 ELSE value END) FROM series WHERE {cpu}"),
+        format!("SELECT sum(value) FROM (SELECT value FROM series WHERE {cpu} LIMIT 100000)"),
         format!("SELECT sum(abs(value)) FROM series WHERE {cpu}"),
         format!("SELECT time, sum(value) FROM series WHERE {cpu} GROUP BY time"),
         format!(

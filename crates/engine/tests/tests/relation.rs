@@ -104,7 +104,7 @@ pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
                 _ => i64::try_from(random.below(180)).unwrap() * second + START,
             };
             let time = about + [0, 1, -1, 500_000_000, 999_999_999, 0][random.below(6)];
-            let stacks = (0..1 + random.below(5))
+            let mut stacks: Vec<(Vec<&str>, i64)> = (0..1 + random.below(5))
                 .map(|_| {
                     let stack = (0..random.below(5)).map(|_| random.one(&functions)).collect();
                     let value = match random.below(12) {
@@ -116,6 +116,12 @@ pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
                     (stack, value)
                 })
                 .collect();
+            if with_negative && random.below(3) == 0 {
+                // What its callers come to is 0, and so they have no rows.
+                let (mut stack, value) = stacks[0].clone();
+                stack.push("parse");
+                stacks.push((stack, -value));
+            }
             let profile_type = if random.below(4) == 0 { HEAP } else { CPU };
             Truth { profile_type, labels, time, stacks }
         })
