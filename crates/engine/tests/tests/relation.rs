@@ -10,10 +10,10 @@ use std::{
 
 use arrow::{
     array::{
-        ArrayRef, Int64Array, ListBuilder, MapBuilder, MapFieldNames, RecordBatch, StringArray,
-        StringBuilder, TimestampNanosecondArray,
+        Array, ArrayRef, AsArray, Int64Array, ListBuilder, MapBuilder, MapFieldNames, RecordBatch,
+        StringArray, StringBuilder, TimestampNanosecondArray,
     },
-    datatypes::{DataType, Field, Schema},
+    datatypes::{DataType, Field, Float64Type, Schema},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use flamesql_backend::{Capabilities, Memory};
@@ -56,18 +56,31 @@ impl Random {
     }
 }
 
+/// Where most profiles are: 2023-11-14T22:13:20Z.
+pub(crate) const START: i64 = 1_700_000_000_000_000_000;
+
+/// Times at which days, weeks, months and years begin, and the first one of all clocks.
+pub(crate) const EDGES: [i64; 5] = [
+    1_700_438_400_000_000_000, // Monday, 2023-11-20
+    1_701_388_800_000_000_000, // 2023-12-01
+    1_704_067_200_000_000_000, // Monday, 2024-01-01
+    1_700_006_400_000_000_000, // 2023-11-15
+    0,
+];
+
 /// Profiles with missing labels, times around the edges of bins, recursion, empty stacks, and perhaps negative values.
 pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
     let mut random = Random(seed);
-    let functions = ["main", "serve", "parse", "gc mark", "größe", "a;b"];
+    let functions = ["main", "serve", "parse", "gc mark", "größe", "a;b", "x/y\nz"];
     (0..n)
         .map(|_| {
             let mut labels = Vec::new();
             if random.below(8) > 0 {
-                labels.push(("pod", random.one(&["a", "b", "c-0", "x'y"])));
+                let pods = ["a", "b", "c-0", "x'y", "a\nb", "Ünï\"%_", "a.b|\\d", ""];
+                labels.push(("pod", random.one(&pods)));
             }
             if random.below(3) > 0 {
-                labels.push(("region", random.one(&["eu", "us"])));
+                labels.push(("region", random.one(&["eu", "us", "eu", "us", ""])));
             }
             if random.below(4) == 0 {
                 labels.push(("k8s.cluster", random.one(&["prod", "dev"])));
@@ -79,11 +92,19 @@ pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
             if random.below(6) == 0 {
                 labels.push(("time", "a label called as a column"));
             }
+            if random.below(6) == 0 {
+                labels.push(("Pod", random.one(&["A", "a"])));
+            }
+            if random.below(10) == 0 {
+                labels.push(("__hidden", random.one(&["1", "2"])));
+            }
             let second = 1_000_000_000_i64;
-            let time = i64::try_from(random.below(180)).unwrap() * second
-                + [0, 1, -1, 500_000_000, 999_999_999, 0][random.below(6)]
-                + 1_700_000_000 * second;
-            let stacks = (0..1 + random.below(5))
+            let about = match random.below(6) {
+                0 => EDGES[random.below(EDGES.len())],
+                _ => i64::try_from(random.below(180)).unwrap() * second + START,
+            };
+            let time = about + [0, 1, -1, 500_000_000, 999_999_999, 0][random.below(6)];
+            let mut stacks: Vec<(Vec<&str>, i64)> = (0..1 + random.below(5))
                 .map(|_| {
                     let stack = (0..random.below(5)).map(|_| random.one(&functions)).collect();
                     let value = match random.below(12) {
@@ -95,8 +116,29 @@ pub(crate) fn profiles(seed: u64, n: usize, with_negative: bool) -> Vec<Truth> {
                     (stack, value)
                 })
                 .collect();
+            if with_negative && random.below(3) == 0 {
+                // What its callers come to is 0, and so they have no rows.
+                let (mut stack, value) = stacks[0].clone();
+                stack.push("parse");
+                stacks.push((stack, -value));
+            }
             let profile_type = if random.below(4) == 0 { HEAP } else { CPU };
             Truth { profile_type, labels, time, stacks }
+        })
+        .collect()
+}
+
+/// Values that add up to just what 64 bits hold. They have no callers, so no sum of totals is larger.
+pub(crate) fn large(time: i64) -> Vec<Truth> {
+    let third = 2_900_000_000_000_000_000;
+    [("a", vec!["main"]), ("a", Vec::new()), ("b", vec!["gc mark"])]
+        .into_iter()
+        .zip([0, 60, 61])
+        .map(|((pod, stack), seconds)| Truth {
+            profile_type: CPU,
+            labels: vec![("pod", pod)],
+            time: time + seconds * 1_000_000_000,
+            stacks: vec![(stack, third)],
         })
         .collect()
 }
@@ -134,6 +176,7 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
     let mut samples: BTreeMap<(Key, Vec<&'static str>), i64> = BTreeMap::new();
     for profile in profiles {
         let mut labels = profile.labels.clone();
+        labels.retain(|(name, value)| !value.is_empty() && !name.starts_with("__"));
         labels.sort_unstable();
         let key: Key = (profile.profile_type, labels, profile.time.div_euclid(grain) * grain);
         for (stack, value) in &profile.stacks {
@@ -141,7 +184,12 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
         }
     }
     let mut functions: BTreeMap<(Key, Option<&'static str>), (i64, i64)> = BTreeMap::new();
+    let mut edges: BTreeMap<(Key, &'static str, &'static str), i64> = BTreeMap::new();
     for ((key, stack), value) in &samples {
+        let distinct: BTreeSet<[&str; 2]> = stack.windows(2).map(|p| [p[0], p[1]]).collect();
+        for [caller, callee] in distinct {
+            *edges.entry((key.clone(), caller, callee)).or_default() += value;
+        }
         *series.entry(key.clone()).or_default() += value;
         functions.entry((key.clone(), stack.last().copied())).or_default().0 += value;
         let distinct: BTreeSet<Option<&str>> = match stack.as_slice() {
@@ -155,17 +203,28 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
     series.retain(|_, value| *value != 0);
     samples.retain(|_, value| *value != 0);
     functions.retain(|_, (_, total)| *total != 0);
+    edges.retain(|_, value| *value != 0);
 
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
-    let names: BTreeSet<&str> =
-        profiles.iter().flat_map(|p| p.labels.iter().map(|(n, _)| *n)).collect();
+    // A label is a column even if all rows that have it are 0.
+    let names: BTreeSet<&str> = profiles
+        .iter()
+        .flat_map(|p| &p.labels)
+        .filter(|(name, value)| !value.is_empty() && !name.starts_with("__"))
+        .map(|(name, _)| *name)
+        .collect();
     let int = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+    let is_label = |name: &str| names.contains(name) && name != "time";
     let add = |table: &str, keys: Vec<&Key>, own: Vec<(&str, ArrayRef)>| {
         let mut columns = dimensions(&keys, &names, &own);
         columns.extend(own.into_iter().map(|(name, array)| (name.to_owned(), array)));
         let fields: Vec<Field> = columns
             .iter()
-            .map(|(name, array)| Field::new(name, array.data_type().clone(), true))
+            .map(|(name, array)| {
+                // What is never missing is known to be so, and the planner makes use of that.
+                let is_nullable = array.is_nullable() || name == "function" || is_label(name);
+                Field::new(name, array.data_type().clone(), is_nullable)
+            })
             .collect();
         let arrays = columns.into_iter().map(|(_, array)| array).collect();
         let schema = Arc::new(Schema::new(fields));
@@ -208,6 +267,16 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
             ("total", int(functions.values().map(|(_, t)| *t).collect())),
         ],
     );
+    let column = |names: Vec<&'static str>| -> ArrayRef { Arc::new(StringArray::from(names)) };
+    add(
+        "call_edges",
+        edges.keys().map(|(key, ..)| key).collect(),
+        vec![
+            ("caller", column(edges.keys().map(|(_, caller, _)| *caller).collect())),
+            ("callee", column(edges.keys().map(|(.., callee)| *callee).collect())),
+            ("value", int(edges.values().copied().collect())),
+        ],
+    );
     context
 }
 
@@ -245,6 +314,8 @@ fn dimensions(
 }
 
 /// The rows of an answer as text, in whatever order they are to be compared.
+///
+/// Of doubles ten digits count: what is added up in another order differs behind them.
 pub(crate) fn lines(batches: &[RecordBatch], is_ordered: bool) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut lines = Vec::new();
@@ -255,9 +326,16 @@ pub(crate) fn lines(batches: &[RecordBatch], is_ordered: bool) -> Vec<String> {
             .map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap())
             .collect();
         for row in 0..batch.num_rows() {
-            lines.push(
-                columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | "),
-            );
+            let cells = columns.iter().zip(batch.columns()).map(|(text, array)| match array
+                .as_primitive_opt::<Float64Type>(
+            ) {
+                Some(doubles) if doubles.is_valid(row) => {
+                    let ten_digits = format!("{:.9e}", doubles.value(row));
+                    format!("{:?}", ten_digits.parse::<f64>().unwrap())
+                }
+                _ => text.value(row).to_string(),
+            });
+            lines.push(cells.collect::<Vec<_>>().join(" | "));
         }
     }
     if !is_ordered {
