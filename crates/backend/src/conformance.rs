@@ -2,9 +2,9 @@
 //!
 //! Put the profiles of a truth into a backend, say with [`sample_truth`], and run [`check`], or one of the checks it
 //! consists of. What is right is worked out here from the definition alone (times floored to the grain, equal keys
-//! added up, zeros dropped), apart from the code of any backend. A source with a limit to its ranges
-//! ([`Capabilities::max_range`](crate::Capabilities::max_range)) is checked behind a [`Split`](crate::Split). A check that fails panics with its name, the question
-//! and both answers.
+//! added up, zeros dropped), apart from the code of any backend. A check that fails panics with its name, the question
+//! and both answers. A source with a limit to its ranges ([`Capabilities::max_range`](crate::Capabilities::max_range))
+//! is checked behind a [`Split`](crate::Split).
 //!
 //! This module's API is not stable: a new version may bring new checks and drop or rename old ones.
 //!

@@ -1,8 +1,9 @@
 //! Where profiles come from: one object-safe trait, [`Backend`], and the sources that this crate knows.
 //!
 //! [`Memory`] holds profiles that were put into it; [`Files`] (feature `files`) is a file or a folder of pprof and
-//! folded files, [`Split`] stands before a source that takes short ranges only. A backend answers aggregates over a half-open range of time: the series or the merged stacks of what
-//! a [`Select`] names, one for each group of a [`Grouping`]. The checks that every backend must pass are in
+//! folded files; [`Split`] stands before a source that takes short ranges only. A backend answers aggregates over a
+//! half-open range of time: the series or the merged stacks of what a [`Select`] names, one for each group of a
+//! [`Grouping`], and tells in a [`Report`] what that came to. The checks that every backend must pass are in
 //! `conformance` (feature `conformance`).
 //!
 //! ```
