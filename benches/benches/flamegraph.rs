@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flamesql_benches::{Shape, generate, n_samples};
-use flamesql_profile::{NameId, NodeId, StackTree, StackTreeBuilder, TreePair};
+use flamesql_profile::{NameId, StackTree, StackTreeBuilder, TreePair};
 
 fn flamegraph(c: &mut Criterion) {
     let n_samples = n_samples(1_000_000);
@@ -31,15 +31,16 @@ fn flamegraph(c: &mut Criterion) {
 
 /// Levels, totals, self values and all labels in one text.
 fn rows(tree: &StackTree) -> (Vec<(i64, i64, i64)>, String) {
-    let (mut numbers, mut nodes) = (Vec::with_capacity(tree.len()), Vec::with_capacity(tree.len()));
+    let mut numbers = Vec::with_capacity(tree.len());
+    let mut functions = Vec::with_capacity(tree.len());
     tree.walk(|v| {
         numbers.push((v.depth as i64, v.total, v.self_value));
-        nodes.push(v.node);
+        functions.push(tree.function(v.node));
     })
     .expect("sums are small");
-    let label = |node: &NodeId| tree.function(*node).map_or("total", |name| tree.names().get(name));
-    let mut labels = String::with_capacity(nodes.iter().map(|node| label(node).len()).sum());
-    nodes.iter().for_each(|node| labels.push_str(label(node)));
+    let label = |function: &Option<NameId>| function.map_or("total", |name| tree.names().get(name));
+    let mut labels = String::with_capacity(functions.iter().map(|f| label(f).len()).sum());
+    functions.iter().for_each(|function| labels.push_str(label(function)));
     (numbers, labels)
 }
 

@@ -192,23 +192,22 @@ impl StackTree {
     /// The nodes that are kept with their depths, in the order of [`StackTree::walk`]. With a node its parent is kept.
     pub(crate) fn pre_order(&self, keep: &[bool], mut visit: impl FnMut(NodeId, usize)) {
         let children = Children::by_name(self, keep, self.names.find(OTHER));
-        let (mut at, mut depth) = (0_usize, 0_usize);
+        // Where to go on when a node has no children left: each node is looked at once.
+        let mut waiting: Vec<(u32, usize)> = Vec::new();
+        let (mut at, mut depth) = (0_u32, 0_usize);
         loop {
-            visit(NodeId(u32::try_from(at).expect("nodes are counted in 32 bits")), depth);
-            if children.first[at] != 0 {
-                at = children.first[at] as usize;
-                depth += 1;
-                continue;
+            visit(NodeId(at), depth);
+            let [first, next] = children.links[at as usize];
+            if next != 0 {
+                waiting.push((next, depth));
             }
-            // Each edge is climbed once, so the way back costs no more than the way there. The root has no sibling.
-            while at != 0 && children.next[at] == 0 {
-                at = self.parents[at] as usize;
-                depth -= 1;
-            }
-            if at == 0 {
-                return;
-            }
-            at = children.next[at] as usize;
+            (at, depth) = match first {
+                0 => match waiting.pop() {
+                    Some(next) => next,
+                    None => return,
+                },
+                first => (first, depth + 1),
+            };
         }
     }
 
@@ -321,16 +320,15 @@ pub struct Visit {
     pub self_value: i64,
 }
 
-/// The children of each node, as linked lists in two arrays.
+/// The children of each node, as linked lists: for each node its first child and its next sibling.
 pub(crate) struct Children {
-    first: Vec<u32>,
-    next: Vec<u32>,
+    links: Vec<[u32; 2]>,
 }
 
 impl Children {
     /// 0 ends a list: the root is nobody's child.
     pub(crate) fn of(tree: &StackTree, keep: &[bool]) -> Self {
-        let mut children = Self { first: vec![0; tree.len()], next: vec![0; tree.len()] };
+        let mut children = Self { links: vec![[0, 0]; tree.len()] };
         for idx in (1..tree.len()).rev().filter(|idx| keep[*idx]) {
             children.push_front(tree, idx);
         }
@@ -366,7 +364,7 @@ impl Children {
             by_name[*place as usize] = u32::try_from(idx).expect("nodes are counted in 32 bits");
             *place += 1;
         }
-        let mut children = Self { first: vec![0; tree.len()], next: vec![0; tree.len()] };
+        let mut children = Self { links: vec![[0, 0]; tree.len()] };
         for idx in by_name.into_iter().rev() {
             children.push_front(tree, idx as usize);
         }
@@ -374,16 +372,17 @@ impl Children {
     }
 
     fn push_front(&mut self, tree: &StackTree, idx: usize) {
-        let parent = tree.parents[idx] as usize;
-        self.next[idx] = self.first[parent];
-        self.first[parent] = u32::try_from(idx).expect("nodes are counted in 32 bits");
+        let node = u32::try_from(idx).expect("nodes are counted in 32 bits");
+        let first = &mut self.links[tree.parents[idx] as usize][0];
+        let next = std::mem::replace(first, node);
+        self.links[idx][1] = next;
     }
 
     pub(crate) fn iter(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        let mut at = self.first[node.index()];
+        let mut at = self.links[node.index()][0];
         std::iter::from_fn(move || {
             let child = (at != 0).then_some(NodeId(at))?;
-            at = self.next[child.index()];
+            at = self.links[child.index()][1];
             Some(child)
         })
     }

@@ -7,7 +7,7 @@ use arrow::{
     buffer::OffsetBuffer,
     datatypes::{DataType, Field, FieldRef, Fields},
 };
-use flamesql_profile::{Error, NodeId, StackTree, TreePair};
+use flamesql_profile::{Error, NameId, StackTree, TreePair};
 
 /// The label of the root, as in Grafana's flame graphs.
 const ROOT: &str = "total";
@@ -39,7 +39,9 @@ pub(crate) fn rows(tree: &StackTree, max_nodes: usize) -> Result<ListArray, Erro
         }
     };
     let mut columns = Columns::<2>::with_capacity(tree.len());
-    tree.walk(|visit| columns.push(visit.node, visit.depth, [visit.total, visit.self_value]))?;
+    tree.walk(|visit| {
+        columns.push(tree.function(visit.node), visit.depth, [visit.total, visit.self_value])
+    })?;
     columns.finish(tree, ONE)
 }
 
@@ -56,13 +58,14 @@ pub(crate) fn pair_rows(pair: &TreePair, max_nodes: usize) -> Result<ListArray, 
     let mut columns = Columns::<4>::with_capacity(pair.shape().len());
     pair.walk(|v| {
         let measures = [v.baseline, v.baseline_self, v.comparison, v.comparison_self];
-        columns.push(v.node, v.depth, measures);
+        columns.push(pair.shape().function(v.node), v.depth, measures);
     })?;
     columns.finish(pair.shape(), TWO)
 }
 
 struct Columns<const N: usize> {
-    nodes: Vec<NodeId>,
+    /// `None` for the root.
+    functions: Vec<Option<NameId>>,
     level: Vec<i64>,
     measures: [Vec<i64>; N],
 }
@@ -70,29 +73,29 @@ struct Columns<const N: usize> {
 impl<const N: usize> Columns<N> {
     fn with_capacity(n_rows: usize) -> Self {
         Self {
-            nodes: Vec::with_capacity(n_rows),
+            functions: Vec::with_capacity(n_rows),
             level: Vec::with_capacity(n_rows),
             measures: std::array::from_fn(|_| Vec::with_capacity(n_rows)),
         }
     }
 
-    fn push(&mut self, node: NodeId, depth: usize, measures: [i64; N]) {
-        self.nodes.push(node);
+    fn push(&mut self, function: Option<NameId>, depth: usize, measures: [i64; N]) {
+        self.functions.push(function);
         self.level.push(i64::try_from(depth).expect("a depth fits"));
         self.measures.iter_mut().zip(measures).for_each(|(column, value)| column.push(value));
     }
 
     fn finish(self, tree: &StackTree, names: &[&str]) -> Result<ListArray, Error> {
         let label =
-            |node: &NodeId| tree.function(*node).map_or(ROOT, |name| tree.names().get(name));
-        let n_bytes: usize = self.nodes.iter().map(|node| label(node).len()).sum();
+            |function: &Option<NameId>| function.map_or(ROOT, |name| tree.names().get(name));
+        let n_bytes: usize = self.functions.iter().map(|function| label(function).len()).sum();
         // An array of text and a list count in 32 bits.
-        let n_rows = self.nodes.len();
+        let n_rows = self.functions.len();
         if i32::try_from(n_bytes.max(n_rows)).is_err() {
             return Err(Error::too_large("flame graph", "more than 2 GiB of names"));
         }
         let mut labels = StringBuilder::with_capacity(n_rows, n_bytes);
-        self.nodes.iter().for_each(|node| labels.append_value(label(node)));
+        self.functions.iter().for_each(|function| labels.append_value(label(function)));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.level))];
         columns.extend(self.measures.map(|column| Arc::new(Int64Array::from(column)) as ArrayRef));
         columns.push(Arc::new(labels.finish()));
