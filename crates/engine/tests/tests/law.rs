@@ -1,6 +1,9 @@
 //! The law of granularity, proven by comparison: each statement over R written out, over a backend that groups, over one
 //! that answers a single group a request, and over coarser grains, must give the same rows; and for the statements
 //! that are written down here it is known whether they must have been coarsened.
+//!
+//! `grammar` draws the generated ones and judges them. `FLAMESQL_LAW_CASES=10000` makes the run longer and prints how
+//! many were answered, `FLAMESQL_LAW_SEED` begins with other numbers. `MUTATIONS.md` tells what the suite notices.
 
 use std::sync::{Arc, Mutex};
 
