@@ -155,6 +155,20 @@ pub(crate) fn condition(
     }
 }
 
+/// What a chain of one operator joins. A chain may be long, so it is not walked by recursion.
+pub(crate) fn operands(expr: &Expr, op: Operator) -> Vec<&Expr> {
+    let (mut operands, mut left) = (Vec::new(), vec![expr]);
+    while let Some(expr) = left.pop() {
+        match expr {
+            Expr::BinaryExpr(binary) if binary.op == op => {
+                left.extend([binary.right.as_ref(), binary.left.as_ref()]);
+            }
+            expr => operands.push(expr),
+        }
+    }
+    operands
+}
+
 /// Whether an expression looks beyond its own row.
 pub(crate) fn is_beyond(expr: &Expr) -> bool {
     matches!(
@@ -186,9 +200,11 @@ fn equal_to(expr: &Expr, label_columns: &[String]) -> Option<Vec<String>> {
                 _ => None,
             }
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            let mut values = equal_to(left, label_columns)?;
-            values.extend(equal_to(right, label_columns)?);
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+            let mut values = Vec::new();
+            for operand in operands(expr, Operator::Or) {
+                values.extend(equal_to(operand, label_columns)?);
+            }
             Some(values)
         }
         Expr::InList(InList { expr, list, negated: false }) if is_label(expr) => {

@@ -21,6 +21,7 @@ use crate::{
     options::{self, Options},
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
+    unique::UnnestIsNotUnique,
     views::Neighbours,
 };
 
@@ -150,7 +151,8 @@ impl Engine {
         for function in functions::scalar() {
             context.register_udf(function);
         }
-        context.register_relation_planner(Arc::new(Neighbours))?;
+        context.register_relation_planner(Arc::new(Neighbours(Arc::clone(&self.schemas))))?;
+        context.add_analyzer_rule(Arc::new(UnnestIsNotUnique));
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));

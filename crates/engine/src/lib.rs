@@ -58,6 +58,7 @@ mod table;
 mod times;
 mod trace;
 mod types;
+mod unique;
 mod units;
 mod values;
 mod views;

@@ -1,8 +1,14 @@
 //! What a session may be told: by the caller, and by `SET flamesql.*`.
 
+use std::{any::Any, ops::Deref};
+
 use datafusion::{
     catalog::Session,
-    common::{config::ConfigExtension, extensions_options},
+    common::{
+        Result as DataFusionResult,
+        config::{ConfigEntry, ConfigExtension, ExtensionOptions},
+        extensions_options,
+    },
 };
 use flamesql_profile::{TimeRange, Timestamp, parse_time};
 
@@ -32,8 +38,8 @@ pub struct SessionOptions {
 }
 
 extensions_options! {
-    /// The options of this project within DataFusion's.
-    pub(crate) struct Options {
+    /// What is within [`Options`].
+    pub(crate) struct Fields {
         /// Start of the time range where a statement names none, such as now-1h
         pub(crate) from: Option<String>, default = None
         /// End of the time range where a statement names none
@@ -51,14 +57,52 @@ extensions_options! {
     }
 }
 
+/// The options of this project within DataFusion's. They are listed with the prefix under which they are set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options(Fields);
+
+impl Deref for Options {
+    type Target = Fields;
+
+    fn deref(&self) -> &Fields {
+        &self.0
+    }
+}
+
+impl ExtensionOptions for Options {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> DataFusionResult<()> {
+        ExtensionOptions::set(&mut self.0, key, value)
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let mut entries = self.0.entries();
+        for entry in &mut entries {
+            entry.key = format!("{}.{}", Self::PREFIX, entry.key);
+        }
+        entries
+    }
+}
+
 impl ConfigExtension for Options {
     const PREFIX: &'static str = "flamesql";
 }
 
 impl Options {
     pub(crate) fn new(options: &SessionOptions) -> Self {
-        let default = Self::default();
-        Self {
+        let default = Fields::default();
+        Self(Fields {
             from: options.from.clone(),
             to: options.to.clone(),
             profile_type: options.profile_type.clone(),
@@ -66,7 +110,7 @@ impl Options {
             max_requests: options.max_requests.unwrap_or(default.max_requests),
             max_nodes: options.max_nodes.unwrap_or(default.max_nodes),
             ..default
-        }
+        })
     }
 
     pub(crate) fn of(session: &dyn Session) -> Self {

@@ -317,12 +317,14 @@ impl Reader {
     /// Under strict, what is missing is an error, if only now that all else is there.
     fn check_whole(&self) -> Result<(), Error> {
         let notices = self.plan.report.notices();
-        match notices.iter().find(|notice| notice.is_missing) {
-            Some(notice) if self.plan.options.strict => {
-                Err(Error::new(ErrorKind::Partial, notice.to_string()))
-            }
-            _ => Ok(()),
+        if !self.plan.options.strict || self.plan.report.is_complete() {
+            return Ok(());
         }
+        let what = match notices.iter().find(|notice| notice.is_missing) {
+            Some(notice) => notice.to_string(),
+            None => format!("a part of {} is missing", self.plan.source.name),
+        };
+        Err(Error::new(ErrorKind::Partial, what))
     }
 
     /// Begins with requests that are not read yet, so that their answers are on the way meanwhile.

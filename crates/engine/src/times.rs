@@ -10,7 +10,7 @@ use datafusion::{
 };
 use flamesql_profile::{Step, TimeRange, Timestamp};
 
-use crate::condition::{is_time, time_literal};
+use crate::condition::{is_time, operands, time_literal};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -81,11 +81,19 @@ impl Times {
     /// The times for which a condition is true, at a source of this grain; `None` if it is about anything else.
     pub(crate) fn parse(expr: &Expr, grain: Step) -> Option<Self> {
         match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-                Some(Self::parse(left, grain)?.intersect(&Self::parse(right, grain)?))
+            Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => {
+                let mut all = Self::all();
+                for operand in operands(expr, Operator::And) {
+                    all = all.intersect(&Self::parse(operand, grain)?);
+                }
+                Some(all)
             }
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-                Some(Self::parse(left, grain)?.union(&Self::parse(right, grain)?))
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+                let mut any = Self(Vec::new());
+                for operand in operands(expr, Operator::Or) {
+                    any = any.union(&Self::parse(operand, grain)?);
+                }
+                Some(any)
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 match (Subject::of(left), Subject::of(right)) {

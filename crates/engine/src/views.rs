@@ -1,9 +1,9 @@
 //! What users type first: `hot_functions`, `callers_of('f')`, `callees_of('f')`.
 //!
 //! The last two are no table functions, which would see their bare name only: with a schema in front they speak of that
-//! source. They are planned as the subqueries that they stand for.
+//! source.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     catalog::view::ViewTable,
@@ -13,37 +13,29 @@ use datafusion::{
         AggregateUDF, LogicalPlanBuilder,
         planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
     },
-    prelude::col,
-    sql::sqlparser::{
-        ast::{
-            Expr as SqlExpr, FunctionArg, FunctionArgExpr, ObjectName, Query, SetExpr, Statement,
-            TableFactor, Value, ValueWithSpan,
-        },
-        dialect::GenericDialect,
-        parser::Parser,
-    },
+    prelude::{col, lit},
+    sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, TableFactor, Value},
 };
 
-use crate::{sum::CheckedSum, table::AdditiveTable};
+use crate::{TableKind, catalog::Source, sum::CheckedSum, table::AdditiveTable};
 
 pub(crate) const HOT_FUNCTIONS: &str = "hot_functions";
 
-/// Self and total of each function, the one with the most self first.
+/// Self and total of each function. In no order: the planner takes a sort out of a view.
 pub(crate) fn hot_functions(functions: Arc<AdditiveTable>) -> Result<ViewTable> {
     let sum = AggregateUDF::from(CheckedSum::default());
     let sum_of = |measure: &str| sum.call(vec![col(measure)]).alias(measure);
     let plan = LogicalPlanBuilder::scan("functions", provider_as_source(functions), None)?
         .aggregate([col("function")], [sum_of("self"), sum_of("total")])?
-        .sort([col("self").sort(false, false), col("total").sort(false, false)])?
         .build()?;
     let definition = "SELECT function, sum(self) AS self, sum(total) AS total FROM functions \
-                      GROUP BY function ORDER BY self DESC, total DESC";
+                      GROUP BY function";
     Ok(ViewTable::new(plan, Some(definition.to_owned())))
 }
 
 /// Plans `callers_of('f')` and `callees_of('f')`.
 #[derive(Debug)]
-pub(crate) struct Neighbours;
+pub(crate) struct Neighbours(pub(crate) Arc<BTreeMap<String, Arc<Source>>>);
 
 impl RelationPlanner for Neighbours {
     fn plan_relation(
@@ -54,55 +46,43 @@ impl RelationPlanner for Neighbours {
         let TableFactor::Table { name, args: Some(args), alias, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let (called, kept) = match last(name).as_str() {
-            "callers_of" => ("caller", "callee"),
-            "callees_of" => ("callee", "caller"),
+        let parts: Vec<String> = name
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident())
+            .map(|ident| context.normalize_ident(ident.clone()))
+            .collect();
+        let (called, kept) = match parts.last().map(String::as_str) {
+            Some("callers_of") => ("caller", "callee"),
+            Some("callees_of") => ("callee", "caller"),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
-        let [
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Value(ValueWithSpan {
-                value: Value::SingleQuotedString(function),
-                ..
-            }))),
-        ] = args.args.as_slice()
+        let schema = match parts.len().checked_sub(2) {
+            Some(idx) => &parts[idx],
+            None => &context.context_provider().options().catalog.default_schema,
+        };
+        let Some(source) = self.0.get(schema) else {
+            return plan_err!("{name}(...): there is no source {schema:?}");
+        };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Value(value)))] =
+            args.args.as_slice()
         else {
-            return plan_err!("{name}(...) takes the name of one function, such as {name}('main')");
+            return plan_err!("{USAGE}");
         };
-        let sql = format!(
-            "SELECT {called} AS function, sum(value) AS value FROM call_edges WHERE {kept} = '{}' \
-             GROUP BY {called}",
-            function.replace('\'', "''")
-        );
-        let mut query = parse(&sql)?;
-        if let SetExpr::Select(select) = query.body.as_mut()
-            && let Some(from) = select.from.first_mut()
-            && let TableFactor::Table { name: table, .. } = &mut from.relation
-        {
-            // In the same schema as the name itself.
-            let mut parts = name.0.clone();
-            parts.pop();
-            parts.append(&mut table.0);
-            *table = ObjectName(parts);
-        }
-        let subquery = TableFactor::Derived {
-            lateral: false,
-            subquery: Box::new(query),
-            alias: None,
-            sample: None,
+        let Value::SingleQuotedString(function) = &value.value else {
+            return plan_err!("{USAGE}");
         };
-        let plan = context.plan(subquery)?;
+        let edges = AdditiveTable::new(Arc::clone(source), TableKind::CallEdges, &[]);
+        let sum = AggregateUDF::from(CheckedSum::default()).call(vec![col("value")]);
+        let plan =
+            LogicalPlanBuilder::scan("call_edges", provider_as_source(Arc::new(edges)), None)?
+                .filter(col(kept).eq(lit(function.as_str())))?
+                .aggregate([col(called)], [sum.alias("value")])?
+                .project([col(called).alias("function"), col("value")])?
+                .build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
 }
 
-fn last(name: &ObjectName) -> String {
-    let ident = name.0.last().and_then(|part| part.as_ident());
-    ident.map_or_else(String::new, |ident| ident.value.to_ascii_lowercase())
-}
-
-fn parse(sql: &str) -> Result<Query> {
-    match Parser::parse_sql(&GenericDialect {}, sql)?.pop() {
-        Some(Statement::Query(query)) => Ok(*query),
-        _ => plan_err!("{sql} is no query"),
-    }
-}
+const USAGE: &str =
+    "callers_of and callees_of take the name of one function, such as callers_of('main')";

@@ -147,7 +147,8 @@ fn term(expr: &Expr, depth: usize) -> Option<Term> {
         Expr::Alias(alias) => of(&alias.expr),
         Expr::Literal(ScalarValue::Boolean(truth), _) => Some(Term::Constant(truth_of(*truth))),
         Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => {
-            let terms: Option<Vec<Term>> = operands(expr, *op).into_iter().map(of).collect();
+            let terms: Option<Vec<Term>> =
+                condition::operands(expr, *op).into_iter().map(of).collect();
             Some(if *op == Operator::And { Term::All(terms?) } else { Term::Any(terms?) })
         }
         Expr::Not(inner) => not(of(inner)?),
@@ -182,20 +183,6 @@ fn truth_of(truth: Option<bool>) -> Truth {
         Some(false) => FALSE,
         None => NULL,
     }
-}
-
-/// What a chain of one operator joins. A chain may be long, so it is not walked by recursion.
-fn operands(expr: &Expr, op: Operator) -> Vec<&Expr> {
-    let (mut operands, mut left) = (Vec::new(), vec![expr]);
-    while let Some(expr) = left.pop() {
-        match expr {
-            Expr::BinaryExpr(binary) if binary.op == op => {
-                left.extend([binary.right.as_ref(), binary.left.as_ref()]);
-            }
-            expr => operands.push(expr),
-        }
-    }
-    operands
 }
 
 fn is_stack(expr: &Expr) -> bool {

@@ -1,6 +1,9 @@
 //! The law of granularity, proven by comparison: each statement over R written out, over a backend that groups, over one
 //! that answers a single group a request, and over coarser grains, must give the same rows; and for the statements
 //! that are written down here it is known whether they must have been coarsened.
+//!
+//! `grammar` draws the generated ones and judges them. `FLAMESQL_LAW_CASES=10000` makes the run longer and prints how
+//! many were answered, `FLAMESQL_LAW_SEED` begins with other numbers. `MUTATIONS.md` tells what the suite notices.
 
 use std::sync::{Arc, Mutex};
 
@@ -373,7 +376,7 @@ fn check_generated(profiles: &[Truth], salt: u64) {
         "{n} statements: {n_answered} answered, {n_must} coarse, {n_must_not} over R's rows"
     );
     // A judge that never decides, and a grammar of nonsense, prove nothing.
-    assert!(n_answered * 20 >= n * 19 && n_must * 3 >= n && n_must_not * 8 >= n, "{text}");
+    assert!(n_answered * 10 >= n * 9 && n_must * 3 >= n && n_must_not * 8 >= n, "{text}");
     if std::env::var_os("FLAMESQL_LAW_CASES").is_some() {
         std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()).unwrap();
     }

@@ -22,7 +22,9 @@ use super::relation::{CPU, HEAP};
 const MIDNIGHT: i64 = 1_704_067_200;
 
 /// Profile type, labels, seconds after midnight, stacks.
-const PROFILES: &[(&str, &[(&str, &str)], i64, &str)] = &[
+type Profile<'a> = (&'a str, &'a [(&'a str, &'a str)], i64, &'a str);
+
+const PROFILES: &[Profile<'_>] = &[
     (CPU, &[("pod", "a"), ("region", "eu")], 0, "main;work 3\nmain;idle 1\n"),
     (CPU, &[("pod", "a"), ("region", "eu")], 10, "main;work;work 5\n"),
     (CPU, &[("pod", "b")], 60, "main;work 2\ngc 4\n"),

@@ -117,6 +117,7 @@ async fn sources_are_schemas() {
         [
             "call_edges",
             "functions",
+            "hot_functions",
             "label_sets",
             "labels",
             "profile_types",
@@ -284,4 +285,135 @@ async fn names_of_megabytes_do_not_panic() {
     let e = error(&s, "SELECT cardinality(stack) FROM samples").await;
     assert!(e.to_string().contains("more than the limit"), "{e}");
     assert_eq!(rows(&s, "SELECT sum(value) FROM samples").await, ["1"]);
+}
+
+#[tokio::test]
+async fn what_users_type_first() {
+    let s = session(&[(CPU, "main;a 1\nmain;b;a 2\n"), (CPU, "main;a 4\ngc 1\n")]);
+    assert_eq!(
+        rows(&s, "SELECT * FROM hot_functions ORDER BY self DESC, total DESC").await,
+        ["a | 7 | 7", "gc | 1 | 1", "main | 0 | 7", "b | 0 | 2"]
+    );
+    assert_eq!(
+        rows(&s, "SELECT function FROM m.hot_functions ORDER BY self DESC LIMIT 1").await,
+        ["a"]
+    );
+    let callers = "SELECT * FROM callers_of('a') ORDER BY 2 DESC";
+    assert_eq!(rows(&s, callers).await, ["main | 5", "b | 2"]);
+    let callees = "SELECT c.function FROM m.callees_of('main') AS c ORDER BY 1";
+    assert_eq!(rows(&s, callees).await, ["a", "b"]);
+    assert_eq!(rows(&s, "SELECT * FROM callers_of('it''s')").await, [""; 0]);
+    let e = error(&s, "SELECT * FROM callers_of(1)").await;
+    assert!(e.to_string().contains("callers_of('main')"), "{e}");
+}
+
+#[tokio::test]
+async fn rows_of_a_flame_graph_are_not_unique_by_its_group() {
+    let s = session(&[(CPU, "main;a 1\nmain;b 2\n"), (CPU, "main;a 4\n")]);
+    let graph = "SELECT pod, unnest(flamegraph(stack, value)) AS r FROM samples GROUP BY pod";
+    let sql = format!("SELECT pod, r['self'] FROM ({graph}) ORDER BY pod, 2");
+    assert_eq!(
+        rows(&s, &sql).await,
+        ["a | 0", "a | 0", "a | 1", "a | 2", "b | 0", "b | 0", "b | 4"]
+    );
+    let sql = format!(
+        "SELECT pod, r['label'] AS l, count(*) FROM ({graph}) GROUP BY pod, l ORDER BY 1, 2"
+    );
+    assert_eq!(rows(&s, &sql).await.len(), 7);
+}
+
+#[tokio::test]
+async fn settings_are_seen() {
+    let s = session(&[(CPU, "main;a 1\nmain;b 2\n")]);
+    let sql = "SET flamesql.strict = true; SELECT value FROM information_schema.df_settings WHERE name = 'flamesql.strict'";
+    assert_eq!(rows(&s, sql).await, ["true"]);
+    assert_eq!(rows(&s, "SHOW flamesql.max_requests").await, ["flamesql.max_requests | 500"]);
+    let n = "SELECT cardinality(flamegraph(stack, value)) FROM samples";
+    assert_eq!(rows(&s, n).await, ["4"]);
+    assert_eq!(rows(&s, &format!("SET flamesql.max_nodes = 1; {n}")).await, ["3"]);
+    let off = "SET flamesql.pushdown = false; EXPLAIN FORMAT INDENT SELECT sum(value) FROM series";
+    assert!(rows(&s, off).await.join("\n").contains("flamesql.pushdown is off"));
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["3"]);
+}
+
+#[tokio::test]
+async fn statements_that_are_too_large_are_refused_and_the_session_lives_on() {
+    let s = session(&[(CPU, "main 1")]);
+    let long = format!("SELECT {}", vec!["1"; 400_000].join("+"));
+    let nested = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+    let ors =
+        format!("SELECT sum(value) FROM series WHERE {}", vec!["pod = 'x'"; 5000].join(" OR "));
+    for sql in [long, nested, ors, format!("SELECT '{}'", "x".repeat(2 << 20))] {
+        let e = error(&s, &sql).await;
+        assert_eq!(e.kind(), ErrorKind::Syntax, "{e}");
+    }
+    let fits = format!(
+        "SELECT sum(value) FROM series WHERE {}",
+        vec!["length(pod) = 1"; 300].join(" OR ")
+    );
+    assert_eq!(rows(&s, &fits).await, ["1"]);
+    let many: Vec<String> = (0..20_000).map(|n| format!("'p{n}'")).collect();
+    let sql = format!("SELECT sum(value) FROM series WHERE pod IN ({}, 'a')", many.join(", "));
+    assert_eq!(rows(&s, &sql).await, ["1"]);
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["1"]);
+}
+
+#[tokio::test]
+async fn two_scans_that_need_the_same_ask_once() {
+    let s = session(&[(CPU, "main;a 1\nmain;b 2\n")]);
+    let sql = "SELECT f.function, f.s, l.v FROM \
+               (SELECT function, sum(self) AS s FROM functions GROUP BY 1) f JOIN \
+               (SELECT function, sum(value) AS v FROM samples GROUP BY 1) l ON f.function = l.function ORDER BY 1";
+    let answer = s.query(sql).await.unwrap();
+    let reports: Vec<_> = answer.facts().iter().map(|facts| facts.report.clone()).collect();
+    assert_eq!(lines(&answer.collect().await.unwrap(), true), ["a | 1 | 1", "b | 2 | 2"]);
+    assert_eq!(reports.iter().map(|report| report.requests()).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_source_that_keeps_growing_wants_a_bound() {
+    let memory = memory(&[(CPU, "main 1")]).with_capabilities(Capabilities::local("m").endless());
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    let e = error(&s, "SELECT sum(value) FROM series WHERE date_part('hour', time) = 0").await;
+    assert!(e.to_string().contains("gives no bound"), "{e}");
+    let hour =
+        "SELECT sum(value) FROM series WHERE date_trunc('hour', time) = TIMESTAMP '1970-01-01'";
+    assert_eq!(rows(&s, hour).await, ["1"]);
+    // A label that the last hour lacks is a label all the same.
+    let pod = "SELECT sum(value) FROM series WHERE pod = 'a' AND time < TIMESTAMP '1970-01-02' AND time >= TIMESTAMP '1970-01-01'";
+    assert_eq!(rows(&s, pod).await, ["1"]);
+    assert!(error(&s, "SELECT nothing FROM series").await.to_string().contains("nothing"));
+}
+
+#[tokio::test]
+async fn units_are_decided_by_what_is_told_apart() {
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let both = format!("profile_type IN ('{CPU}', '{HEAP}')");
+    for sql in [
+        format!("SELECT sum(value * 2) FROM series WHERE {both}"),
+        format!(
+            "SELECT profile_type, sum(value) FROM series WHERE {both} GROUP BY ROLLUP (profile_type)"
+        ),
+        format!(
+            "SELECT sum(s) FROM (SELECT profile_type, sum(value) AS s FROM series WHERE {both} GROUP BY 1)"
+        ),
+        format!("SELECT avg(value) FROM samples WHERE {both}"),
+        format!("SELECT flamegraph(stack, value) FROM samples WHERE {both}"),
+    ] {
+        let e = error(&two, &sql).await;
+        assert!(e.to_string().contains("has no unit"), "{sql}: {e}");
+    }
+    for sql in [
+        format!(
+            "SELECT sum(value) FILTER (WHERE profile_type LIKE 'memory%') FROM series WHERE {both}"
+        ),
+        format!(
+            "SELECT sum(CASE WHEN profile_type LIKE 'memory%' THEN value END) FROM series WHERE {both}"
+        ),
+        format!(
+            "SELECT max(s) FROM (SELECT split_part(profile_type, ':', 3), sum(value) AS s FROM series WHERE {both} GROUP BY 1)"
+        ),
+    ] {
+        assert_eq!(rows(&two, &sql).await, ["2"], "{sql}");
+    }
 }
