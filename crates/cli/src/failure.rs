@@ -16,6 +16,8 @@ use crate::{source, text};
 const FAILED: u8 = 1;
 /// The exit code of a command line that is not understood.
 const USAGE: u8 = 2;
+/// The exit code where a source wants to know who asks.
+const NOT_AUTHORISED: u8 = 3;
 /// The exit code under `--strict` where something is skipped or missing.
 const NOT_STRICT: u8 = 4;
 
@@ -109,6 +111,7 @@ fn exit_code(error: &anyhow::Error, is_strict: bool) -> u8 {
             use flamesql_backend::ErrorKind;
             return match error.kind() {
                 ErrorKind::NotFound => USAGE,
+                ErrorKind::Unauthorized => NOT_AUTHORISED,
                 ErrorKind::Unreadable | ErrorKind::Changed if is_strict => NOT_STRICT,
                 _ => FAILED,
             };

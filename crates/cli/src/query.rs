@@ -60,7 +60,11 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
 
     let mut notices: Vec<Notice> = Vec::new();
     let of_sources = sources.iter().flat_map(|source| source.backend.notices());
-    for notice in answer.facts().iter().flat_map(|facts| facts.notices.clone()).chain(of_sources) {
+    let of_scans = answer
+        .facts()
+        .iter()
+        .flat_map(|facts| facts.notices.iter().cloned().chain(facts.report.notices()));
+    for notice in of_scans.chain(of_sources) {
         if !notices.contains(&notice) {
             notices.push(notice);
         }
@@ -98,6 +102,13 @@ fn scan(facts: &ScanFacts) -> String {
     what.push_str(&format!(", time {}", footer::range(facts.range)));
     if facts.is_coarse {
         what.push_str(", added up at the source");
+    }
+    let coverage = facts.report.coverage();
+    if !coverage.is_complete() {
+        what.push_str(&format!(
+            ", PARTIAL: {} of {} slices answered",
+            coverage.answered, coverage.asked
+        ));
     }
     if let Some(n) = facts.n_requests {
         what.push_str(&format!(", {}", plural(n as u64, "request")));

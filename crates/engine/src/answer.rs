@@ -1,19 +1,29 @@
 //! What a statement gives back.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use datafusion::{execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Fields, Schema, SchemaRef},
+};
+use datafusion::{
+    error::DataFusionError, execution::SendableRecordBatchStream, physical_plan::ExecutionPlan,
+};
 use flamesql_backend::{Notice, Report};
 use flamesql_profile::{ProfileType, Step, TimeRange};
 use futures::{Stream, StreamExt, TryStreamExt};
 
-use crate::{Error, TypeChoice, scan::ScanExec};
+use crate::{
+    Error, TypeChoice,
+    scan::ScanExec,
+    schema::{MEASURE, UNIT},
+};
 
 /// The rows of a statement, as a stream of record batches. Dropping it stops the work.
 pub struct Answer {
@@ -54,10 +64,11 @@ impl Answer {
     pub(crate) fn new(plan: &Arc<dyn ExecutionPlan>, stream: SendableRecordBatchStream) -> Self {
         let mut facts = Vec::new();
         collect_facts(plan, &mut facts);
-        Self { schema: stream.schema(), facts, stream }
+        Self { schema: with_unit(&stream.schema(), &facts), facts, stream }
     }
 
-    /// The columns.
+    /// The columns. The metadata of a measure, and of a plain sum of it, have its `unit`, such as `nanoseconds`, where
+    /// all that was read has the same.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -86,13 +97,33 @@ fn collect_facts(plan: &Arc<dyn ExecutionPlan>, facts: &mut Vec<ScanFacts>) {
     }
 }
 
+/// The schema with units, if there is one unit only.
+fn with_unit(schema: &SchemaRef, facts: &[ScanFacts]) -> SchemaRef {
+    let units: BTreeSet<&str> =
+        facts.iter().flat_map(|f| &f.profile_types).map(ProfileType::sample_unit).collect();
+    let Some(unit) = units.first().filter(|_| units.len() == 1) else { return Arc::clone(schema) };
+    let fields = schema.fields().iter().map(|field| match field.metadata().get(MEASURE) {
+        Some(_) => {
+            let mut metadata = field.metadata().clone();
+            metadata.insert(UNIT.to_owned(), (*unit).to_owned());
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        }
+        None => Arc::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
+}
+
 impl Stream for Answer {
     type Item = Result<RecordBatch, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.stream
-            .poll_next_unpin(context)
-            .map(|batch| batch.map(|batch| batch.map_err(Error::from)))
+        let schema = Arc::clone(&self.schema);
+        self.stream.poll_next_unpin(context).map(|batch| {
+            batch.map(|batch| {
+                let batch = batch.map_err(Error::from)?;
+                batch.with_schema(schema).map_err(|e| Error::from(DataFusionError::from(e)))
+            })
+        })
     }
 }
 

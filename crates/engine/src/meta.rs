@@ -34,7 +34,7 @@ use crate::{
     catalog::Source,
     options::{self, Options},
     rows::{append_labels, labels_builder},
-    schema::{self, with_labels},
+    schema::{self, said, with_labels},
 };
 
 /// A catalogue table.
@@ -44,11 +44,21 @@ pub(crate) enum MetaKind {
     Labels,
     LabelSets,
     Profiles,
+    Exemplars,
+    Heatmap,
+    Annotations,
 }
 
 impl MetaKind {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::ProfileTypes, Self::Labels, Self::LabelSets, Self::Profiles];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::ProfileTypes,
+        Self::Labels,
+        Self::LabelSets,
+        Self::Profiles,
+        Self::Exemplars,
+        Self::Heatmap,
+        Self::Annotations,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -56,17 +66,23 @@ impl MetaKind {
             Self::Labels => "labels",
             Self::LabelSets => "label_sets",
             Self::Profiles => "profiles",
+            Self::Exemplars => "exemplars",
+            Self::Heatmap => "heatmap",
+            Self::Annotations => "annotations",
         }
     }
 
     /// Whether each label is a column.
     pub(crate) const fn has_labels(self) -> bool {
-        matches!(self, Self::LabelSets | Self::Profiles)
+        !matches!(self, Self::ProfileTypes | Self::Labels)
     }
 
     fn schema(self, labels: &[String]) -> (SchemaRef, Vec<String>) {
         let text = |name| Field::new(name, DataType::Utf8, false);
         let labels_map = || Field::new("labels", schema::labels_type(), false);
+        let with_time = || {
+            vec![Field::new("time", schema::time_type(), false), text("profile_type"), labels_map()]
+        };
         let (before, after): (Vec<Field>, Vec<Field>) = match self {
             Self::ProfileTypes => (
                 [
@@ -96,6 +112,26 @@ impl MetaKind {
                     Field::new("source_file", DataType::Utf8, true),
                 ],
             ),
+            Self::Exemplars => (
+                with_time(),
+                vec![
+                    Field::new("profile_id", DataType::Utf8, true),
+                    Field::new("span_id", DataType::Utf8, true),
+                    Field::new("trace_id", DataType::Utf8, true),
+                    Field::new("value", DataType::Int64, false),
+                ],
+            ),
+            Self::Heatmap => (
+                with_time(),
+                vec![
+                    said(
+                        Field::new("value_min", DataType::Float64, false),
+                        "Lower edge of the cell",
+                    ),
+                    said(Field::new("count", DataType::Int64, false), "Profiles in the cell"),
+                ],
+            ),
+            Self::Annotations => (with_time(), vec![text("key"), text("value")]),
         };
         with_labels(&before, &after, labels)
     }
@@ -171,6 +207,13 @@ impl MetaTable {
                     }
                 }
                 self.profiles(&rows.into_values().flatten().collect::<Vec<_>>())
+            }
+            MetaKind::Exemplars | MetaKind::Heatmap | MetaKind::Annotations => {
+                let (table, kind) = (self.kind.name(), backend.capabilities().kind);
+                let what = format!("{}.{table}: a {kind} source has no {table}", self.source.name);
+                return Err(Error::new(ErrorKind::Query, what).with_hint(
+                    "the table profiles lists single profiles where a source tells them apart",
+                ));
             }
         };
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| {

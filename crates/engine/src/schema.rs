@@ -34,25 +34,31 @@ impl TableKind {
 
     /// The columns that only this table has, behind those that all have.
     fn own(self) -> Vec<Field> {
-        let measure = |name| Field::new(name, DataType::Int64, false);
         match self {
-            Self::Series => vec![measure("value")],
+            Self::Series => vec![measure("value", "The sum of all samples")],
             Self::Samples => vec![
-                Field::new("stack", stack_type(), false),
-                Field::new("function", DataType::Utf8, true),
-                measure("value"),
-            ],
-            Self::Functions => {
-                vec![
+                said(Field::new("stack", stack_type(), false), "Functions, root first"),
+                said(
                     Field::new("function", DataType::Utf8, true),
-                    measure("self"),
-                    measure("total"),
-                ]
-            }
+                    "The last function of the stack",
+                ),
+                measure("value", "The sum of the samples with exactly this stack"),
+            ],
+            Self::Functions => vec![
+                said(
+                    Field::new("function", DataType::Utf8, true),
+                    "NULL for samples without a stack",
+                ),
+                measure("self", "The sum of the samples that end in the function (pprof: flat)"),
+                measure(
+                    "total",
+                    "The sum of the samples whose stack holds the function (pprof: cum)",
+                ),
+            ],
             Self::CallEdges => vec![
-                Field::new("caller", DataType::Utf8, false),
-                Field::new("callee", DataType::Utf8, false),
-                measure("value"),
+                said(Field::new("caller", DataType::Utf8, false), "The function that calls"),
+                said(Field::new("callee", DataType::Utf8, false), "The function that is called"),
+                measure("value", "The sum of the samples whose stack holds the call"),
             ],
         }
     }
@@ -70,12 +76,30 @@ impl TableKind {
     /// A label that is called as a fixed column is reachable as `labels['time']` only.
     pub(crate) fn schema(self, labels: &[String]) -> (SchemaRef, Vec<String>) {
         let fixed = [
-            Field::new("time", time_type(), false),
-            Field::new("profile_type", DataType::Utf8, false),
-            Field::new("labels", labels_type(), false),
+            said(Field::new("time", time_type(), false), "When the profile was taken, UTC"),
+            said(Field::new("profile_type", DataType::Utf8, false), "What was measured"),
+            said(Field::new("labels", labels_type(), false), "All labels, sorted by their names"),
         ];
         with_labels(&fixed, &self.own(), labels)
     }
+}
+
+/// The key of a column's comment in its metadata.
+const COMMENT: &str = "comment";
+/// The key under which the metadata of a measure, and of its sums, say that it is one.
+pub(crate) const MEASURE: &str = "flamesql.measure";
+/// The key of a measure's unit in the metadata of an answer, such as `nanoseconds`.
+pub(crate) const UNIT: &str = "unit";
+
+/// A field with a comment.
+pub(crate) fn said(field: Field, comment: &str) -> Field {
+    field.with_metadata([(COMMENT.to_owned(), comment.to_owned())].into())
+}
+
+fn measure(name: &str, comment: &str) -> Field {
+    let mut field = said(Field::new(name, DataType::Int64, false), comment);
+    field.metadata_mut().insert(MEASURE.to_owned(), name.to_owned());
+    field
 }
 
 pub(crate) fn with_labels(
@@ -85,7 +109,9 @@ pub(crate) fn with_labels(
 ) -> (SchemaRef, Vec<String>) {
     let is_fixed = |name: &str| before.iter().chain(after).any(|field| field.name() == name);
     let columns: Vec<String> = labels.iter().filter(|name| !is_fixed(name)).cloned().collect();
-    let label_fields = columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
+    let label_fields = columns.iter().map(|name| {
+        said(Field::new(name, DataType::Utf8, true), "A label; NULL where it is missing")
+    });
     let fields: Vec<Field> =
         before.iter().cloned().chain(label_fields).chain(after.iter().cloned()).collect();
     (Arc::new(Schema::new(fields)), columns)

@@ -8,7 +8,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator},
-    sql::unparser::expr_to_sql,
+    sql::unparser::{Unparser, dialect::Dialect},
 };
 
 /// Why what stands above a scan needs R's own rows, and what to write instead where that is known.
@@ -45,7 +45,10 @@ impl Why {
 
     /// A measure that is not added up as it stands.
     pub(crate) fn computed(function: &str, measure: &Expr) -> Self {
-        let why = Self::new(format!("{function}({}) adds up a computed value", text(measure)));
+        let shown = text(measure);
+        let inner = shown.strip_prefix('(').and_then(|shown| shown.strip_suffix(')'));
+        let shown = inner.filter(|_| matches!(measure, Expr::BinaryExpr(_))).unwrap_or(&shown);
+        let why = Self::new(format!("{function}({shown}) adds up a computed value"));
         match scaled(measure) {
             Some((measure, op, by)) => why.write(format!("{function}({measure}) {op} {by}")),
             None => why,
@@ -149,10 +152,22 @@ fn text(expr: &Expr) -> String {
         })
     });
     let plain = plain.map_or_else(|_| expr.clone(), |transformed| transformed.data);
-    let sql = expr_to_sql(&plain).map_or_else(|_| plain.to_string(), |sql| sql.to_string());
+    let sql = Unparser::new(&Plain).expr_to_sql(&plain);
+    let sql = sql.map_or_else(|_| plain.to_string(), |sql| sql.to_string());
     // A selector of hundreds of values would bury the rest of the line.
     match sql.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &sql[..end]),
         None => sql,
+    }
+}
+
+/// Names are quoted where they must be and nowhere else: the parser takes `value` and `time` as they are.
+struct Plain;
+
+impl Dialect for Plain {
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        let is_plain = identifier.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
+            && !identifier.starts_with(|c: char| c.is_ascii_digit());
+        (!is_plain).then_some('"')
     }
 }

@@ -36,6 +36,56 @@ async fn scan(sql: &str) -> String {
 }
 
 #[tokio::test]
+async fn why_every_row_is_read() {
+    for (sql, why) in [
+        (
+            "SELECT sum(value / 1e9) FROM series",
+            "sum(value / 1000000000.0) adds up a computed value (write sum(value) / 1000000000.0)",
+        ),
+        (
+            "SELECT sum(value * 2) FROM series",
+            "sum(value * 2) adds up a computed value (write sum(value) * 2)",
+        ),
+        ("SELECT sum(value / 2) FROM series", "sum(value / 2) adds up a computed value grain"),
+        ("SELECT count(*) FROM samples", "count(1) looks at single rows"),
+        ("SELECT max(value) FROM series", "max(value) looks at single rows"),
+        (
+            "SELECT sum(value) FROM series WHERE value > 5",
+            "value > 5) depends on the value of a single row",
+        ),
+        (
+            "SELECT time, sum(value) FROM series GROUP BY time",
+            "time depends on each single time (write date_bin(",
+        ),
+        (
+            "SELECT date_trunc('month', time), sum(value) FROM series GROUP BY 1",
+            "have no one width (write date_trunc('day', time)",
+        ),
+        (
+            "SELECT sum(value) FROM (SELECT value FROM series LIMIT 3)",
+            "a LIMIT below the aggregate counts rows",
+        ),
+        (
+            "SELECT sum(a.value) FROM series a JOIN series b ON a.time = b.time",
+            "rows are joined before they are added up (write two subqueries",
+        ),
+        ("SELECT sum(value) FROM series WHERE random() < 2", "is another one on each row"),
+    ] {
+        let text = scan(sql).await;
+        assert!(text.contains("every row, since ") && text.contains(why), "{sql}\n{text}");
+    }
+    let text = scan("SELECT pod FROM series").await;
+    assert!(text.contains("every row grain"), "nothing is added up: {text}");
+    let union = "SELECT sum(v) FROM (SELECT value AS v FROM series UNION ALL SELECT value * 2 FROM samples)";
+    let text = scan(union).await;
+    assert!(
+        text.contains("demo.series coarse=all in one")
+            && text.contains("demo.samples every row, since"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn requests_are_shown_as_they_will_be_sent() {
     for (sql, expected) in [
         (

@@ -115,8 +115,11 @@ async fn sources_are_schemas() {
     assert_eq!(
         tables,
         [
+            "annotations",
             "call_edges",
+            "exemplars",
             "functions",
+            "heatmap",
             "hot_functions",
             "label_sets",
             "labels",
@@ -416,4 +419,48 @@ async fn units_are_decided_by_what_is_told_apart() {
     ] {
         assert_eq!(rows(&two, &sql).await, ["2"], "{sql}");
     }
+}
+
+#[tokio::test]
+async fn units_and_comments_travel_with_the_columns() {
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let unit = |answer: &flamesql_engine::Answer, idx: usize| {
+        answer.schema().field(idx).metadata().get("unit").cloned()
+    };
+    let sql = "SELECT pod, sum(self) AS s, sum(self) * 2 FROM functions WHERE profile_type LIKE 'memory%' GROUP BY pod";
+    let answer = two.query(sql).await.unwrap();
+    assert_eq!(
+        (unit(&answer, 0), unit(&answer, 1), unit(&answer, 2)),
+        (None, Some("bytes".into()), None)
+    );
+    let schema = answer.schema();
+    assert!(answer.collect().await.unwrap().iter().all(|batch| batch.schema() == schema));
+    let answer = two.query("SELECT * FROM series WHERE profile_type LIKE '%:%'").await.unwrap();
+    let value = answer.schema().index_of("value").unwrap();
+    assert_eq!(unit(&answer, value), None, "two units are none");
+    assert_eq!(answer.schema().field(value).metadata()["comment"], "The sum of all samples");
+    let e = error(&two, "SELECT * FROM exemplars").await;
+    assert!(e.to_string().contains("a memory source has no exemplars"), "{e}");
+}
+
+#[tokio::test]
+async fn sorts_and_groups_go_on_in_files_where_memory_is_limited() {
+    // 60,000 stacks of 40 functions: some 60 MB as rows, of which a tenth may be held.
+    let mut text = String::new();
+    for n in 0..60_000 {
+        for depth in 0..40 {
+            text += &format!("f{}_{depth};", n % 50);
+        }
+        text += &format!("leaf{n} {}\n", n % 97 + 1);
+    }
+    let memory = memory(&[(CPU, &text)]);
+    let engine = Engine::builder().source("m", Arc::new(memory)).build().unwrap();
+    let mut options = SessionOptions::default();
+    options.memory_limit = Some(20 << 20);
+    let s = engine.session_with(&options).unwrap();
+    let sql = "SELECT count(*), sum(v) FROM (SELECT stack_text(stack) AS t, sum(value) AS v FROM samples GROUP BY 1 ORDER BY 1)";
+    let total: i64 = (0..60_000).map(|n| n % 97 + 1).sum();
+    assert_eq!(rows(&s, sql).await, [format!("60000 | {total}")]);
+    let sorted = "SELECT function FROM samples ORDER BY stack_text(stack) DESC, value";
+    assert_eq!(rows(&s, sorted).await.len(), 60_000);
 }
