@@ -38,10 +38,17 @@ pub(crate) struct Source {
 
 #[derive(Default)]
 struct KnownLabels {
-    /// Those of a range, and since when.
-    found: Option<(Instant, Option<String>, Option<String>, Vec<String>)>,
+    /// Those of the range that sessions ask for.
+    found: Option<Found>,
     /// Those that a statement named and that were found in another range.
     looked_up: BTreeSet<String>,
+}
+
+struct Found {
+    since: Instant,
+    /// As the session has it.
+    range: (Option<String>, Option<String>),
+    names: Vec<String>,
 }
 
 impl fmt::Debug for Source {
@@ -67,13 +74,12 @@ impl Source {
     /// The labels that are columns, sorted: those of the session's range, and those that were looked up.
     async fn label_names(&self, options: &Options, range: TimeRange) -> Result<Vec<String>, Error> {
         let is_finite = self.backend.capabilities().is_finite;
+        let said = (options.from.clone(), options.to.clone());
         let known = match &self.labels().found {
-            Some((since, from, to, names))
-                if !is_finite
-                    && since.elapsed() < LABELS_LAST
-                    && (from, to) == (&options.from, &options.to) =>
+            Some(found)
+                if !is_finite && found.since.elapsed() < LABELS_LAST && found.range == said =>
             {
-                Some(names.clone())
+                Some(found.names.clone())
             }
             _ => None,
         };
@@ -82,8 +88,8 @@ impl Source {
             None => {
                 // A source that is at hand is asked for all it has: a range then changes no columns.
                 let names = self.ask(if is_finite { TimeRange::ALL } else { range }).await?;
-                let (from, to) = (options.from.clone(), options.to.clone());
-                self.labels().found = Some((Instant::now(), from, to, names.clone()));
+                let since = Instant::now();
+                self.labels().found = Some(Found { since, range: said, names: names.clone() });
                 names
             }
         };

@@ -80,6 +80,9 @@ pub(crate) fn map_inputs(
     Ok(mapped.transformed.then_some(mapped.data))
 }
 
+/// How the columns of a node are replaced in a subject by what they are below it.
+pub(crate) type Map<'a, T> = &'a dyn Fn(&T, &DFSchema, &[Expr]) -> Result<T>;
+
 /// What is done with a scan; `None` leaves it as it is.
 pub(crate) type Visit<'a, T> =
     &'a mut dyn FnMut(&AdditiveTable, &TableScan, &T) -> Option<AdditiveTable>;
@@ -90,7 +93,7 @@ pub(crate) type Visit<'a, T> =
 pub(crate) fn follow<T>(
     plan: &LogicalPlan,
     subject: &T,
-    map: &dyn Fn(&T, &DFSchema, &[Expr]) -> Result<T>,
+    map: Map<'_, T>,
     visit: Visit<'_, T>,
 ) -> Result<Option<LogicalPlan>> {
     if let LogicalPlan::TableScan(scan) = plan {

@@ -70,7 +70,7 @@ impl Sum {
     /// What of this can be decided for each profile type alone: the rest cannot tell them apart for sure.
     pub(crate) fn by_type(&self, is_own: &dyn Fn(&Column) -> bool) -> Self {
         let only_type = |expr: &Expr| on_type(expr, is_own);
-        let conjuncts = self.guards.iter().flat_map(|guard| conjuncts(guard));
+        let conjuncts = self.guards.iter().flat_map(conjuncts);
         let mut guards: Vec<Expr> = conjuncts.filter_map(|guard| only_type(&guard)).collect();
         guards.extend(case_guard(&self.measure, &only_type));
         let keys = self.keys.iter().filter_map(only_type).collect();

@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 64 << 20;
 ///
 /// If RE2 does not read it.
 pub(crate) fn check(regex: &str) -> Result<(), Error> {
-    re2::translate(regex).map(drop).map_err(refused)
+    re2::translate(regex).map(drop).map_err(|error| refused(&error))
 }
 
 /// The compiled regex.
@@ -23,13 +23,13 @@ pub(crate) fn check(regex: &str) -> Result<(), Error> {
 ///
 /// If RE2 does not read it, or it comes to more than 64 MiB.
 pub(crate) fn compile(regex: &str) -> Result<Regex, Error> {
-    let translated = re2::translate(regex).map_err(refused)?;
+    let translated = re2::translate(regex).map_err(|error| refused(&error))?;
     RegexBuilder::new(&translated).size_limit(MAX_BYTES).build().map_err(|_| {
         Error::new(ErrorKind::Query, format!("regex {regex:?}: larger than 64 MiB when compiled"))
     })
 }
 
-fn refused(error: flamesql_selector::Error) -> Error {
+fn refused(error: &flamesql_selector::Error) -> Error {
     let refused = Error::new(ErrorKind::Syntax, error.to_string())
         .with_excerpt(excerpt(error.input(), error.span()));
     match error.hint() {
