@@ -19,6 +19,7 @@ mod text;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    thread,
 };
 
 use clap::Parser as _;
@@ -50,14 +51,25 @@ fn main() -> ExitCode {
         };
     };
     let is_strict = command.is_strict();
-    match run(&command) {
+    match on_large_stack(|| run(&command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, is_strict),
     }
 }
 
+/// How much stack a thread may use: the planner goes as deep as a statement. It costs nothing that is not used.
+const STACK: usize = 256 << 20;
+
+fn on_large_stack(work: impl FnOnce() -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 fn run(command: &Command) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().thread_stack_size(STACK).build()?;
     let done = runtime.block_on(async {
         match command {
             Command::Query(args) => query::run(args).await,

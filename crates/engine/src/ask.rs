@@ -239,7 +239,8 @@ async fn count(plan: &Plan, is_explained: bool) -> Result<Option<usize>, Error> 
             return Ok(None);
         }
         let backend = &plan.source.backend;
-        let found = backend.series(&request.select, &request.grouping, &plan.report).await?;
+        let select = Select { only: Only::All, ..request.select.clone() };
+        let found = backend.series(&select, &request.grouping, &plan.report).await?;
         n += found.series.iter().map(|series| series.points.len()).sum::<usize>();
     }
     Ok(Some(n))
@@ -284,7 +285,14 @@ impl Asked {
             return Ok(Self { times: said, hull: nothing, is_chosen });
         };
         // A bound that the statement names stands against the session's.
-        let start = if hull.start() == Timestamp::MIN { default.start() } else { hull.start() };
+        let start = match hull.start() {
+            // As long before the named end as the default is before now.
+            Timestamp::MIN if !is_set && !is_finite && default.start() >= hull.end() => {
+                hull.end().saturating_add(options::DEFAULT_RANGE.saturating_neg())
+            }
+            Timestamp::MIN => default.start(),
+            start => start,
+        };
         let end = if hull.end() == Timestamp::MAX { default.end() } else { hull.end() };
         // A default that lies beyond a named bound leaves an empty range as well.
         let bounds = TimeRange::new(start, end.max(start))?;
@@ -466,7 +474,7 @@ fn pieces(range: TimeRange, coarse: Option<&Coarse>, grain: Step) -> Vec<(TimeRa
 }
 
 /// The selection of one group alone: every label of the group named, and its bin as the range.
-fn narrow(
+pub(crate) fn narrow(
     select: &Select,
     grouping: &Grouping,
     label_names: &[String],

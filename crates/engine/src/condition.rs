@@ -21,6 +21,9 @@ use crate::{
     values::VALUE,
 };
 
+/// Into how many ranges a condition may cut time, each a request of its own. Above, the plan judges row by row.
+pub(crate) const MAX_RANGES: usize = 64;
+
 /// A filter that the scan can take over.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
@@ -86,7 +89,7 @@ pub(crate) fn condition(
         return None;
     }
     if let Some(times) = Times::parse(expr, grain) {
-        return Some(Condition::Times(times));
+        return (times.ranges().len() <= MAX_RANGES).then_some(Condition::Times(times));
     }
     if let Some((origin, ids)) = Origin::of(expr) {
         return Some(Condition::Only(match origin {

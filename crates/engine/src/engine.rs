@@ -14,7 +14,7 @@ use crate::{
     Error, ErrorKind, Session, SessionOptions,
     catalog::{SessionSays, Source, SourceSchema},
     flamegraph::Flamegraph,
-    functions,
+    functions::{self, origin::OriginsStay},
     law::LawOfGranularity,
     max_nodes::MaxNodes,
     once::AskOnce,
@@ -23,6 +23,7 @@ use crate::{
     sum::CheckedSum,
     unique::UnnestIsNotUnique,
     views::Neighbours,
+    whole::WholeTrees,
 };
 
 const CATALOG: &str = "flamesql";
@@ -152,6 +153,7 @@ impl Engine {
             context.register_udf(function);
         }
         context.register_relation_planner(Arc::new(Neighbours(Arc::clone(&self.schemas))))?;
+        context.add_analyzer_rule(Arc::new(OriginsStay));
         context.add_analyzer_rule(Arc::new(UnnestIsNotUnique));
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
@@ -160,10 +162,14 @@ impl Engine {
         let state = context.state_ref();
         let mut state = state.write();
         // DataFusion 55 works the metadata of a UNION's columns out in two ways, and takes the difference for a fault.
-        state.config_mut().options_mut().execution.skip_physical_aggregate_schema_check = true;
+        let options = state.config_mut().options_mut();
+        options.execution.skip_physical_aggregate_schema_check = true;
+        // It mixes up the branches of a UNION: labels['x'] above one gave another column's values.
+        options.optimizer.enable_leaf_expression_pushdown = false;
         let with_rule = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
-            .with_physical_optimizer_rule(Arc::new(AskOnce));
+            .with_physical_optimizer_rule(Arc::new(AskOnce))
+            .with_physical_optimizer_rule(Arc::new(WholeTrees));
         *state = with_rule.build();
         Ok(())
     }

@@ -202,7 +202,7 @@ fn note(plan: &LogicalPlan, sum: &Sum) -> Result<Option<LogicalPlan>> {
     follow(plan, sum, &map, &mut |table, scan, sum| {
         let is_own =
             |column: &Column| scan.projected_schema.maybe_index_of_column(column).is_some();
-        let adds_up = sum.measure.column_refs().into_iter().any(|column| {
+        let adds_up = sum.adds_up(&|column: &Column| {
             is_own(column) && table.kind().measures().contains(&column.name.as_str())
         });
         let sum = sum.by_type(&is_own);
@@ -316,6 +316,9 @@ fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Wh
         condition::each_reference(expr, labels, &mut need)?;
         if let Some(why) = why {
             return Ok(Err(why));
+        }
+        if coarse.time.cuts.len() > condition::MAX_RANGES {
+            return Ok(Err(Why::time(expr)));
         }
     }
     coarse.time = coarse.time.on_grain(table.grain());

@@ -62,6 +62,7 @@ mod unique;
 mod units;
 mod values;
 mod views;
+mod whole;
 mod why;
 
 pub use self::{

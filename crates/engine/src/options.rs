@@ -37,6 +37,9 @@ pub struct SessionOptions {
     pub memory_limit: Option<usize>,
 }
 
+/// For how long before its end a source that goes on growing is asked where nobody says, in nanoseconds.
+pub(crate) const DEFAULT_RANGE: i64 = 3_600_000_000_000;
+
 extensions_options! {
     /// What is within [`Options`].
     pub(crate) struct Fields {
@@ -125,12 +128,14 @@ impl Options {
         now: Timestamp,
         is_finite: bool,
     ) -> Result<(TimeRange, bool), Error> {
-        const HOUR: i64 = 3_600_000_000_000;
         let side = |text: &Option<String>| text.as_deref().map(|t| parse_time(t, now)).transpose();
         let (from, to) = (side(&self.from)?, side(&self.to)?);
         let end = to.unwrap_or(if is_finite { Timestamp::MAX } else { now });
-        let start =
-            from.unwrap_or(if is_finite { Timestamp::MIN } else { end.saturating_add(-HOUR) });
+        let start = from.unwrap_or(if is_finite {
+            Timestamp::MIN
+        } else {
+            end.saturating_add(-DEFAULT_RANGE)
+        });
         Ok((TimeRange::new(start, end)?, from.is_some() || to.is_some()))
     }
 }

@@ -1,19 +1,22 @@
 //! The answer to one request, piece by piece, however many questions to the source it takes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use flamesql_backend::{
-    ErrorKind as BackendErrorKind, Grouping, Select, SeriesAnswer, StackGroup, StackStream,
+    ErrorKind as BackendErrorKind, Grouping, Only, Select, SeriesAnswer, StackGroup, StackStream,
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     Error, ErrorKind,
-    ask::{Plan, Request},
+    ask::{Plan, Request, narrow},
     rows::Shape,
 };
 
@@ -94,11 +97,18 @@ async fn one_by_one(
     asked: &AtomicUsize,
 ) -> Result<PieceStream, Error> {
     let backend = Arc::clone(&plan.source.backend);
-    let found = backend.series(&request.select, &request.grouping, &plan.report).await?;
+    // Groups that the narrower choice leaves nothing of are among them, and come out empty.
+    let select = Select { only: Only::All, ..request.select.clone() };
+    let found = backend.series(&select, &request.grouping, &plan.report).await?;
+    // A label that the list of names lacks would not tell one label set from a larger one.
+    let mut names: BTreeSet<&str> = plan.label_names.iter().map(String::as_str).collect();
+    names.extend(found.series.iter().flat_map(|series| series.labels.iter().map(|(name, _)| name)));
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let mut all = Vec::new();
     for series in found.series {
         for point in series.points {
-            let select = plan.narrow(&request, &series.labels, point.time);
+            let select =
+                narrow(&request.select, &request.grouping, &names, &series.labels, point.time);
             all.push((select, series.labels.clone(), point.time));
         }
     }

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How many rows a batch has.
-const BATCH_ROWS: usize = 8192;
+pub(crate) const BATCH_ROWS: usize = 8192;
 
 /// How many requests are under way at once, the one that is being read included.
 const CONCURRENT: usize = 8;
@@ -69,6 +69,25 @@ impl ScanExec {
 
     pub(crate) fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    pub(crate) fn has_limit(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// The answers to all requests. None is asked before it is polled.
+    pub(crate) fn open(&self, asked: &Arc<AtomicUsize>) -> Vec<(Request, PieceStream)> {
+        let requests = self.plan.requests.iter().zip(&self.tickets);
+        requests
+            .map(|(request, ticket)| {
+                let pieces = pieces(&self.plan, request, asked);
+                let pieces = match ticket.as_ref().and_then(Ticket::take) {
+                    Some(shared) => shared.read(pieces),
+                    None => pieces,
+                };
+                (request.clone(), pieces)
+            })
+            .collect()
     }
 
     /// The same scan, which reads some answers together with others.
@@ -178,17 +197,9 @@ impl ExecutionPlan for ScanExec {
         _context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let asked = Arc::new(AtomicUsize::new(0));
-        let requests = self.plan.requests.iter().zip(&self.tickets);
-        let queue = requests
-            .map(|(request, ticket)| {
-                let pieces = pieces(&self.plan, request, &asked);
-                let pieces = match ticket.as_ref().and_then(Ticket::take) {
-                    Some(shared) => shared.read(pieces),
-                    None => pieces,
-                };
-                Open { request: request.clone(), pieces, has_begun: false }
-            })
-            .collect();
+        let open = self.open(&asked).into_iter();
+        let queue =
+            open.map(|(request, pieces)| Open { request, pieces, has_begun: false }).collect();
         let reader = Reader {
             queue,
             // Who wants a few rows only may never need what would be asked ahead.
@@ -211,7 +222,7 @@ impl ExecutionPlan for ScanExec {
 }
 
 /// What EXPLAIN ANALYZE tells of a scan.
-struct Gauges {
+pub(crate) struct Gauges {
     report: Report,
     requests: Count,
     bytes: Count,
@@ -220,7 +231,7 @@ struct Gauges {
 }
 
 impl Gauges {
-    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, report: Report) -> Self {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, report: Report) -> Self {
         let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
         Self {
             report,
@@ -232,7 +243,7 @@ impl Gauges {
     }
 
     /// Brings what is shown up to what was reported.
-    fn update(&self) {
+    pub(crate) fn update(&self) {
         for (count, now) in [
             (&self.requests, self.report.requests()),
             (&self.bytes, self.report.bytes()),
@@ -282,6 +293,13 @@ impl Reader {
             let request = open.request.clone();
             match open.pieces.next().await {
                 Some(Ok(Piece::Series(answer))) => self.take_series(&request, &answer),
+                // Where one group has negative values others will: all are read row by row, as long as none is out.
+                Some(Ok(Piece::Group(group)))
+                    if group.has_negative && request.is_coarse && !open.has_begun =>
+                {
+                    self.ahead.pop_front();
+                    self.read_fine(request.select);
+                }
                 Some(Ok(Piece::Group(group))) => {
                     open.has_begun = true;
                     self.take_group(&request, &group)?;
@@ -290,11 +308,7 @@ impl Reader {
                     self.read_fine(*select);
                 }
                 // As with series, as long as no row has gone out that would come again.
-                Some(Ok(Piece::Overflow(_, None)))
-                    if request.is_coarse
-                        && !open.has_begun
-                        && (request.shape == Shape::Points || request.is_one_group()) =>
-                {
+                Some(Ok(Piece::Overflow(_, None))) if request.is_coarse && !open.has_begun => {
                     self.ahead.pop_front();
                     self.read_fine(request.select);
                 }
@@ -304,7 +318,7 @@ impl Reader {
         }
         self.gauges.update();
         if self.builder.n_rows == 0 {
-            return self.check_whole().map(|()| None);
+            return self.plan.check_whole().map(|()| None);
         }
         self.rows_left -= self.builder.n_rows;
         self.gauges.baseline.record_output(self.builder.n_rows);
@@ -312,19 +326,6 @@ impl Reader {
         batch.map(Some).map_err(|e| {
             Error::new(ErrorKind::Internal, format!("put rows together: {e}")).with_source(e)
         })
-    }
-
-    /// Under strict, what is missing is an error, if only now that all else is there.
-    fn check_whole(&self) -> Result<(), Error> {
-        let notices = self.plan.report.notices();
-        if !self.plan.options.strict || self.plan.report.is_complete() {
-            return Ok(());
-        }
-        let what = match notices.iter().find(|notice| notice.is_missing) {
-            Some(notice) => notice.to_string(),
-            None => format!("a part of {} is missing", self.plan.source.name),
-        };
-        Err(Error::new(ErrorKind::Partial, what))
     }
 
     /// Begins with requests that are not read yet, so that their answers are on the way meanwhile.
@@ -357,8 +358,8 @@ impl Reader {
             self.read_fine(select.clone());
             return Ok(());
         }
-        let filtered = self.filter(group)?;
-        let group = filtered.as_ref().unwrap_or(group);
+        let kept = filtered(&self.plan, group, &mut self.scratch)?;
+        let group = kept.as_ref().unwrap_or(group);
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
         match (Cursor::of_group(profile_type, group, request.shape), select) {
             (Ok(cursor), _) => self.cursors.push_back(cursor),
@@ -368,23 +369,6 @@ impl Reader {
             (Err(error), _) => return Err(error.into()),
         }
         Ok(())
-    }
-
-    /// The group with the stacks that fulfil the conditions taken over; `None` if there are no conditions.
-    fn filter(&mut self, group: &StackGroup) -> Result<Option<Arc<StackGroup>>, Error> {
-        let plan = Arc::clone(&self.plan);
-        let Some((first, others)) = plan.filters.split_first() else { return Ok(None) };
-        let mut keep = first.keep(&group.tree)?;
-        for filter in others {
-            for (keep, also) in keep.iter_mut().zip(filter.keep(&group.tree)?) {
-                *keep &= also;
-            }
-        }
-        let kept: Vec<_> = group.tree.stacks().filter(|(node, _)| keep[node.index()]).collect();
-        let tree = group.tree.subset(&kept, &mut self.scratch);
-        let StackGroup { labels, time, has_negative, .. } = group;
-        let (labels, time, has_negative) = (labels.clone(), *time, *has_negative);
-        Ok(Some(Arc::new(StackGroup { labels, time, tree, has_negative })))
     }
 
     /// Reads R's own rows of a selection next.
@@ -404,4 +388,39 @@ impl Reader {
         let pieces = pieces(&self.plan, &request, &self.asked);
         self.ahead.push_front(Open { request, pieces, has_begun: false });
     }
+}
+
+impl Plan {
+    /// Under strict, what is missing is an error, if only now that all else is there.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        let notices = self.report.notices();
+        if !self.options.strict || self.report.is_complete() {
+            return Ok(());
+        }
+        let what = match notices.iter().find(|notice| notice.is_missing) {
+            Some(notice) => notice.to_string(),
+            None => format!("a part of {} is missing", self.source.name),
+        };
+        Err(Error::new(ErrorKind::Partial, what))
+    }
+}
+
+/// The group with the stacks that fulfil the conditions taken over; `None` if there are no conditions.
+pub(crate) fn filtered(
+    plan: &Plan,
+    group: &StackGroup,
+    scratch: &mut SubsetScratch,
+) -> Result<Option<Arc<StackGroup>>, Error> {
+    let Some((first, others)) = plan.filters.split_first() else { return Ok(None) };
+    let mut keep = first.keep(&group.tree)?;
+    for filter in others {
+        for (keep, also) in keep.iter_mut().zip(filter.keep(&group.tree)?) {
+            *keep &= also;
+        }
+    }
+    let kept: Vec<_> = group.tree.stacks().filter(|(node, _)| keep[node.index()]).collect();
+    let tree = group.tree.subset(&kept, scratch);
+    let StackGroup { labels, time, has_negative, .. } = group;
+    let (labels, time, has_negative) = (labels.clone(), *time, *has_negative);
+    Ok(Some(Arc::new(StackGroup { labels, time, tree, has_negative })))
 }

@@ -78,10 +78,13 @@ impl Session {
     }
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
-        let plan = match self.plan(statement.clone()).await {
-            // A label that no profile of the session's range has is no column yet.
-            Err(error) if self.found_label(&error).await => self.plan(statement).await?,
-            plan => plan.map_err(|error| self.explain_error(error))?,
+        let plan = loop {
+            match self.plan(statement.clone()).await {
+                Ok(plan) => break plan,
+                // A label that no profile of the session's range has is no column yet; it is looked up once.
+                Err(error) if self.found_label(&error).await => {}
+                Err(error) => return Err(self.explain_error(error)),
+            }
         };
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;

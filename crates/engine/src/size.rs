@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// parsed to, and of the stack on which that is evaluated. Nested parentheses the parser limits by itself.
 const MAX_CHAIN: usize = 400;
 
+/// How many SELECTs a statement may have: one that is named in WITH stands for all that it stands on.
+const MAX_SELECTS: usize = 150;
+
 /// Refuses statements that no planner could take.
 pub(crate) fn check(sql: &str) -> Result<(), Error> {
     if sql.len() > MAX_BYTES {
@@ -26,10 +29,18 @@ pub(crate) fn check(sql: &str) -> Result<(), Error> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
     // For each open parenthesis how many links there were: those of the last condition, and those between conditions.
     let mut open: Vec<(usize, usize)> = vec![(0, 0)];
+    let mut n_selects = 0;
     for token in tokens {
         let chain = match &token {
             Token::LParen | Token::LBracket => {
+                // A subscript is a level deeper as well.
+                let (inside, _) = open.last_mut().expect("one is always open");
+                *inside += usize::from(token == Token::LBracket);
+                let is_too_long = *inside > MAX_CHAIN;
                 open.push((0, 0));
+                if is_too_long {
+                    return Err(too_long());
+                }
                 continue;
             }
             Token::RParen | Token::RBracket => {
@@ -43,7 +54,24 @@ pub(crate) fn check(sql: &str) -> Result<(), Error> {
                 *open.last_mut().expect("one is always open") = (0, 0);
                 continue;
             }
-            Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) => continue,
+            Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Period => continue,
+            Token::Word(word) if word.keyword == Keyword::SELECT => {
+                n_selects += 1;
+                if n_selects > MAX_SELECTS {
+                    let what = format!("the statement has more than {MAX_SELECTS} SELECTs");
+                    return Err(Error::new(ErrorKind::Syntax, what));
+                }
+                continue;
+            }
+            Token::Word(word)
+                if matches!(word.keyword, Keyword::WHEN | Keyword::THEN | Keyword::ELSE) =>
+            {
+                open.last_mut().expect("one is always open").0 = 0;
+                continue;
+            }
             Token::Word(word) if matches!(word.keyword, Keyword::AND | Keyword::OR) => {
                 let (inside, between) = open.last_mut().expect("one is always open");
                 *inside = 0;
@@ -54,14 +82,16 @@ pub(crate) fn check(sql: &str) -> Result<(), Error> {
         };
         *chain += 1;
         if *chain > MAX_CHAIN {
-            let what = format!(
-                "the statement has an expression of more than {MAX_CHAIN} operators in a row"
-            );
-            return Err(Error::new(ErrorKind::Syntax, what)
-                .with_hint("write IN (...) for many values, or a regex (~)"));
+            return Err(too_long());
         }
     }
     Ok(())
+}
+
+fn too_long() -> Error {
+    let what =
+        format!("the statement has an expression of more than {MAX_CHAIN} operators in a row");
+    Error::new(ErrorKind::Syntax, what).with_hint("write IN (...) for many values, or a regex (~)")
 }
 
 /// Whether a word makes the tree one level deeper.
@@ -97,7 +127,12 @@ mod tests {
             check(&format!("SELECT ({}), {}", &chain(300, "+")[7..], &chain(300, "+")[7..]))
                 .is_ok()
         );
-        for link in [" OR ", "+", " = ", " UNION ALL SELECT ", "::int::", " IS NULL AND "] {
+        let deep = format!("SELECT a{}", "[1]".repeat(5000));
+        assert!(check(&deep).unwrap_err().to_string().contains("in a row"));
+        assert!(
+            check(&chain(200, " UNION ALL SELECT ")).unwrap_err().to_string().contains("SELECTs")
+        );
+        for link in [" OR ", "+", " = ", "::int::", " IS NULL AND "] {
             let error = check(&chain(5000, link)).unwrap_err();
             assert!(error.to_string().contains("in a row"), "{link}: {error}");
         }

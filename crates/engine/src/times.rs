@@ -54,10 +54,17 @@ impl Times {
     }
 
     pub(crate) fn intersect(&self, other: &Self) -> Self {
+        let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
         let mut both = Vec::new();
-        for a in &self.0 {
-            both.extend(other.0.iter().map(|b| a.intersect(*b)).filter(|range| !range.is_empty()));
+        while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+            both.push(x.intersect(**y));
+            if x.end() < y.end() {
+                a.next()
+            } else {
+                b.next()
+            };
         }
+        both.retain(|range| !range.is_empty());
         Self(both)
     }
 
@@ -74,8 +81,20 @@ impl Times {
         Self(gaps)
     }
 
-    fn union(&self, other: &Self) -> Self {
-        self.complement().intersect(&other.complement()).complement()
+    fn any(of: impl IntoIterator<Item = Self>) -> Self {
+        let mut ranges: Vec<TimeRange> = of.into_iter().flat_map(|times| times.0).collect();
+        ranges.sort_unstable_by_key(|range| (range.start(), range.end()));
+        let mut apart: Vec<TimeRange> = Vec::new();
+        for range in ranges {
+            match apart.last_mut() {
+                Some(last) if range.start() <= last.end() => {
+                    let end = last.end().max(range.end());
+                    *last = TimeRange::new(last.start(), end).unwrap_or(*last);
+                }
+                _ => apart.push(range),
+            }
+        }
+        Self(apart)
     }
 
     /// The times for which a condition is true, at a source of this grain; `None` if it is about anything else.
@@ -89,11 +108,9 @@ impl Times {
                 Some(all)
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
-                let mut any = Self(Vec::new());
-                for operand in operands(expr, Operator::Or) {
-                    any = any.union(&Self::parse(operand, grain)?);
-                }
-                Some(any)
+                let operands = operands(expr, Operator::Or);
+                let times = operands.into_iter().map(|operand| Self::parse(operand, grain));
+                Some(Self::any(times.collect::<Option<Vec<_>>>()?))
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 match (Subject::of(left), Subject::of(right)) {
@@ -113,10 +130,8 @@ impl Times {
             }
             Expr::InList(InList { expr, list, negated }) => {
                 let subject = Subject::of(expr)?;
-                let mut any = Self(Vec::new());
-                for literal in list {
-                    any = any.union(&subject.compare(Operator::Eq, literal, grain)?);
-                }
+                let times = list.iter().map(|at| subject.compare(Operator::Eq, at, grain));
+                let any = Self::any(times.collect::<Option<Vec<_>>>()?);
                 Some(if *negated { any.complement() } else { any })
             }
             _ => None,

@@ -57,7 +57,11 @@ pub(crate) fn below(plan: &LogicalPlan, input: &LogicalPlan) -> Result<Option<Ve
             below.extend((0..n_ids).map(|_| lit(0_i64)));
             below.extend(aggregate.aggr_expr.iter().map(|expr| match bare(expr) {
                 // A number of rows has no unit.
-                Expr::AggregateFunction(call) if call.func.name() == "count" => lit(0_i64),
+                Expr::AggregateFunction(call)
+                    if !["sum", "min", "max", "avg"].contains(&call.func.name()) =>
+                {
+                    lit(0_i64)
+                }
                 expr => expr,
             }));
             Some(below)

@@ -58,6 +58,18 @@ impl Sum {
         sums
     }
 
+    /// Whether a column that `is_measure` is added up, and does not only decide what is.
+    pub(crate) fn adds_up(&self, is_measure: &dyn Fn(&Column) -> bool) -> bool {
+        let has = |expr: &Expr| expr.column_refs().into_iter().any(is_measure);
+        match &self.measure {
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| then);
+                results.chain(&case.else_expr).any(|result| has(result))
+            }
+            measure => has(measure),
+        }
+    }
+
     /// All expressions, and back from them.
     pub(crate) fn map(&self, mut each: impl FnMut(&Expr) -> Result<Expr>) -> Result<Self> {
         Ok(Self {
@@ -73,7 +85,13 @@ impl Sum {
         let conjuncts = self.guards.iter().flat_map(conjuncts);
         let mut guards: Vec<Expr> = conjuncts.filter_map(|guard| only_type(&guard)).collect();
         guards.extend(case_guard(&self.measure, &only_type));
-        let keys = self.keys.iter().filter_map(only_type).collect();
+        // A key that holds the type beside other things may tell types apart: the doubt is the statement's.
+        let holds_type = |key: &&Expr| {
+            key.column_refs().into_iter().any(|c| c.name == "profile_type" && is_own(c))
+        };
+        let whole = || Expr::Column(Column::new_unqualified(VALUE));
+        let key = |key: &Expr| only_type(key).unwrap_or_else(whole);
+        let keys = self.keys.iter().filter(holds_type).map(key).collect();
         Self { measure: lit(1_i64), guards, keys }
     }
 

@@ -10,11 +10,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::{
-    common::Result,
-    logical_expr::{
-        ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
-        Volatility,
+    common::{
+        Result,
+        config::ConfigOptions,
+        tree_node::{TreeNode, TreeNodeRecursion},
     },
+    logical_expr::{
+        ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+        Signature, Volatility,
+    },
+    optimizer::AnalyzerRule,
 };
 
 use crate::{Error, ErrorKind};
@@ -95,6 +100,69 @@ impl ScalarUDFImpl for InOrigin {
             }
         );
         Err(Error::new(ErrorKind::Query, what).into_datafusion())
+    }
+}
+
+/// The rule that refuses these functions where they would be about something else than one table's samples.
+///
+/// They have no column, so that the planner would take them through joins, aggregates and windows as it likes, and which
+/// table they speak of would be its choice.
+#[derive(Debug)]
+pub(crate) struct OriginsStay;
+
+impl AnalyzerRule for OriginsStay {
+    fn name(&self) -> &str {
+        "origins_stay"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::Filter(filter) = node
+                && let Some(name) = called(&filter.predicate)?
+                && !is_over_a_table(&filter.input)
+            {
+                let what = format!(
+                    "{name}(...) can only stand in the WHERE of a table, below joins, aggregates and windows"
+                );
+                return Err(Error::new(ErrorKind::Query, what)
+                    .with_hint(format!(
+                        "write it into a subquery: FROM (SELECT * FROM samples WHERE {name}(...)) AS s"
+                    ))
+                    .into_datafusion());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(plan)
+    }
+}
+
+/// The name of one of these functions that an expression calls.
+fn called(expr: &Expr) -> Result<Option<String>> {
+    let mut name = None;
+    expr.apply(|e| {
+        if let Expr::ScalarFunction(call) = e
+            && call.func.inner().downcast_ref::<InOrigin>().is_some()
+        {
+            name = Some(call.func.name().to_owned());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(name)
+}
+
+fn is_over_a_table(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Filter(filter) => is_over_a_table(&filter.input),
+        LogicalPlan::Projection(projection) => {
+            let has_window =
+                |expr: &Expr| expr.exists(|e| Ok(matches!(e, Expr::WindowFunction(_))));
+            !projection.expr.iter().any(|expr| has_window(expr).unwrap_or(true))
+                && is_over_a_table(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_over_a_table(&alias.input),
+        _ => false,
     }
 }
 

@@ -763,7 +763,12 @@ impl Draw<'_> {
                     ),
                 ),
                 5 => piece(May, format!("arrow_cast({time}, 'Timestamp(Second, None)')")),
-                6 => piece(May, format!("date_bin(INTERVAL '1 minute', {time}, NULL)")),
+                6 => piece(
+                    May,
+                    format!(
+                        "date_bin(INTERVAL '1 minute', {time}, TIMESTAMP '2023-01-01T00:00:07')"
+                    ),
+                ),
                 _ => piece(May, format!("date_part('year', {time})")),
             },
             MustNot => {

@@ -205,7 +205,12 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
     functions.retain(|_, (_, total)| *total != 0);
     edges.retain(|_, value| *value != 0);
 
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    let context =
+        SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2).set_bool(
+            // It mixes up the branches of a UNION, and is off in the engine too.
+            "datafusion.optimizer.enable_leaf_expression_pushdown",
+            false,
+        ));
     // A label is a column even if all rows that have it are 0.
     let names: BTreeSet<&str> = profiles
         .iter()

@@ -464,3 +464,131 @@ async fn sorts_and_groups_go_on_in_files_where_memory_is_limited() {
     let sorted = "SELECT function FROM samples ORDER BY stack_text(stack) DESC, value";
     assert_eq!(rows(&s, sorted).await.len(), 60_000);
 }
+
+#[tokio::test]
+async fn whole_trees_are_read_where_nothing_looks_at_a_row() {
+    let s = session(&[(CPU, "main;a 1\nmain;b;a 2\n"), (CPU, "main;a 4\ngc 1\n")]);
+    for (sql, is_whole) in [
+        ("SELECT flamegraph(stack, value) FROM samples", true),
+        ("SELECT flamegraph(stack, value, 2) FROM samples WHERE pod = 'a'", true),
+        ("SELECT flamegraph(stack, value) FROM samples WHERE pod = 'x'", true),
+        ("SELECT flamegraph(stack, value) FROM samples WHERE stack_contains(stack, 'b')", true),
+        ("SELECT flamegraph(stack, value) FROM samples WHERE stack_contains(stack, 'x')", true),
+        ("SELECT stack, sum(value) FROM samples GROUP BY stack ORDER BY 2 DESC, 1", true),
+        (
+            "SELECT stack, sum(value) AS v FROM samples GROUP BY stack HAVING sum(value) > 1 ORDER BY 2 DESC, 1 LIMIT 1",
+            true,
+        ),
+        (
+            "SELECT count(*), sum(v) FROM (SELECT stack, sum(value) AS v FROM samples GROUP BY stack)",
+            true,
+        ),
+        ("SELECT pod, flamegraph(stack, value) FROM samples GROUP BY pod ORDER BY pod", false),
+        (
+            "SELECT stack, sum(value), sum(value) FILTER (WHERE pod = 'a') FROM samples GROUP BY stack ORDER BY 2, 1",
+            false,
+        ),
+        (
+            "SELECT a.stack, a.v, b.v FROM (SELECT stack, sum(value) AS v FROM samples GROUP BY 1) a JOIN \
+             (SELECT stack, sum(value) AS v FROM samples WHERE pod = 'a' GROUP BY 1) b ON a.stack = b.stack ORDER BY 1",
+            false,
+        ),
+    ] {
+        let plan = rows(&s, &format!("EXPLAIN FORMAT INDENT {sql}")).await.join("\n");
+        // A join that spreads rows anew does not care either.
+        let is_join = sql.contains("JOIN");
+        assert!(is_join || plan.contains("WholeTree") == is_whole, "{sql}\n{plan}");
+        let fast = rows(&s, sql).await;
+        let slow = rows(&s, &format!("SET flamesql.pushdown = false; {sql}")).await;
+        rows(&s, "SET flamesql.pushdown = true; SELECT 1").await;
+        assert_eq!(fast, slow, "{sql}");
+    }
+    // Parts that cancel out, and sums that leave 64 bits and come back, are for R's rows to tell.
+    let max = i64::MAX;
+    for types in [
+        [(CPU, "main;a 5\nb 2".to_owned()), (CPU, "main;a -5".to_owned())],
+        [(CPU, format!("main;a {max}")), (CPU, "main;a 1\nmain;a -2".to_owned())],
+    ] {
+        let types: Vec<(&str, &str)> = types.iter().map(|(t, text)| (*t, text.as_str())).collect();
+        let s = session(&types);
+        for sql in [
+            "SELECT flamegraph(stack, value) FROM samples",
+            "SELECT stack, sum(value) FROM samples GROUP BY stack ORDER BY 1",
+        ] {
+            let fast = rows(&s, sql).await;
+            let slow = rows(&s, &format!("SET flamesql.pushdown = false; {sql}")).await;
+            rows(&s, "SET flamesql.pushdown = true; SELECT 1").await;
+            assert_eq!(fast, slow, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn choices_by_span_stay_at_their_table() {
+    let s = session(&[(CPU, "main;a 1"), (CPU, "main;b 2")]);
+    for sql in [
+        "SELECT a.value FROM samples a JOIN samples b ON a.pod = b.pod WHERE in_profile('0')",
+        "SELECT pod, sum(value) FROM samples GROUP BY pod HAVING in_profile('0')",
+        "SELECT * FROM (SELECT rank() OVER (ORDER BY value) AS r FROM samples) WHERE in_profile('0')",
+    ] {
+        let e = error(&s, sql).await;
+        assert!(
+            e.to_string().contains("in_profile(...) can only stand in the WHERE"),
+            "{sql}: {e}"
+        );
+    }
+    let joined = "SELECT a.value, b.value FROM (SELECT * FROM samples WHERE in_profile('0')) a CROSS JOIN \
+                  (SELECT * FROM samples WHERE in_profile('1')) b";
+    assert_eq!(rows(&s, joined).await, ["1 | 2"]);
+    assert_eq!(
+        rows(&s, "SELECT sum(total) FROM functions WHERE function = 'main' AND in_profile('1')")
+            .await,
+        ["2"]
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_asked_for_may_be_too_large() {
+    let large = 6_000_000_000_000_000_000_i64;
+    let large = |name: &str| format!("{name} {large}");
+    let s = session(&[(CPU, &large("a")), (CPU, "b 2"), (CPU, &large("c"))]);
+    let sql = "SELECT pod, sum(CASE WHEN function = 'b' THEN value END) FROM samples GROUP BY pod ORDER BY pod";
+    assert_eq!(rows(&s, sql).await, ["a | NULL", "b | 2"]);
+}
+
+#[tokio::test]
+async fn many_groups_with_negative_values_are_read_at_once() {
+    let memory = Memory::new();
+    let cpu = ProfileType::parse(CPU).unwrap();
+    for n in 0..600 {
+        let labels: Labels = [("g", format!("g{n}").as_str())].into_iter().collect();
+        let tree = folded::decode(b"f1 -1\nf2 3\n").unwrap().into_tree();
+        memory.insert(&cpu, &labels, Timestamp::from_nanos(n), 0, &tree).unwrap();
+    }
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    let sql = "SELECT count(*), sum(v) FROM (SELECT g, sum(value) AS v FROM samples WHERE function = 'f1' GROUP BY g)";
+    assert_eq!(rows(&s, sql).await, ["600 | -600"]);
+}
+
+#[tokio::test]
+async fn labels_above_a_union_are_their_own() {
+    let s = session(&[(CPU, "main;a 1"), (CPU, "main;b 2")]);
+    let both = "SELECT * FROM series WHERE length(pod) < value + 1 UNION ALL SELECT * FROM series";
+    let sql = format!(
+        "SELECT labels['nosuch'] AS x, pod, sum(value) FROM ({both}) u GROUP BY 1, 2 ORDER BY 2"
+    );
+    assert_eq!(rows(&s, &sql).await, ["NULL | a | 2", "NULL | b | 4"]);
+}
+
+#[tokio::test]
+async fn many_times_are_a_condition_like_any_other() {
+    let s = session(&[(CPU, "main 1"), (CPU, "main 2"), (CPU, "main 4")]);
+    let times: Vec<String> = (0..3500)
+        .map(|n| format!("TIMESTAMP '1970-01-01T00:{:02}:{:02}'", n / 60 % 60, n % 60))
+        .collect();
+    let sql = format!("SELECT sum(value) FROM series WHERE time IN ({})", times[1..].join(", "));
+    assert_eq!(rows(&s, &sql).await, ["6"]);
+    let sql =
+        format!("SELECT sum(value) FROM series WHERE time NOT IN ({})", times[1..600].join(", "));
+    assert_eq!(rows(&s, &sql).await, ["1"]);
+}

@@ -1,0 +1,390 @@
+//! Whole trees instead of rows, where nothing looks at a row.
+//!
+//! `flamegraph(stack, value)` over everything, and `sum(value)` by stack, are what a source's tree says already. To make
+//! a row of each of a million stacks, hash its list of names and put a tree together again costs a hundred times as much.
+//! A physical rule finds the two shapes and reads the tree. Where that might not be the same, because values are
+//! negative or a sum does not fit, the plan that was replaced runs after all.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use arrow::{
+    array::{ArrayRef, RecordBatch, new_null_array},
+    datatypes::{Schema, SchemaRef},
+};
+use datafusion::{
+    common::{Result, ScalarValue, config::ConfigOptions, tree_node::TreeNodeRecursion},
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::{
+        EquivalenceProperties, Partitioning, PhysicalExpr,
+        expressions::{Column, Literal},
+    },
+    physical_optimizer::PhysicalOptimizerRule,
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        aggregates::{AggregateExec, AggregateMode},
+        coalesce_partitions::CoalescePartitionsExec,
+        execute_stream,
+        execution_plan::{
+            Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+        },
+        filter::FilterExec,
+        limit::{GlobalLimitExec, LocalLimitExec},
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        projection::ProjectionExec,
+        repartition::RepartitionExec,
+        sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
+        stream::RecordBatchStreamAdapter,
+        unnest::UnnestExec,
+    },
+};
+use flamesql_backend::StackGroup;
+use flamesql_profile::{ErrorKind as ProfileErrorKind, StackTreeBuilder, SubsetScratch};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::{
+    Error,
+    coarse::{LabelNeed, TimeNeed},
+    flamegraph,
+    pieces::Piece,
+    rows::{Cursor, RowBuilder, Shape},
+    scan::{BATCH_ROWS, Gauges, ScanExec, filtered},
+};
+
+/// The rule.
+#[derive(Debug)]
+pub(crate) struct WholeTrees;
+
+impl PhysicalOptimizerRule for WholeTrees {
+    fn name(&self) -> &str {
+        "whole_trees"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        visit(plan, true)
+    }
+}
+
+/// `is_free`: nobody above cares how rows are spread over partitions, so that one will do.
+fn visit(plan: Arc<dyn ExecutionPlan>, is_free: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    if is_free && let Some(whole) = WholeExec::of(&plan) {
+        return Ok(Arc::new(whole));
+    }
+    let is_free = if plan.is::<RepartitionExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<SortPreservingMergeExec>()
+    {
+        true
+    } else {
+        let passes = plan.is::<SortExec>()
+            || plan.is::<ProjectionExec>()
+            || plan.is::<FilterExec>()
+            || plan.is::<GlobalLimitExec>()
+            || plan.is::<LocalLimitExec>()
+            || plan.is::<UnnestExec>()
+            || plan
+                .downcast_ref::<AggregateExec>()
+                .is_some_and(|aggregate| *aggregate.mode() == AggregateMode::Partial);
+        passes && is_free
+    };
+    let before: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
+    let mut after = Vec::with_capacity(before.len());
+    for child in &before {
+        after.push(visit(Arc::clone(child), is_free)?);
+    }
+    if before.iter().zip(&after).all(|(before, after)| Arc::ptr_eq(before, after)) {
+        return Ok(plan);
+    }
+    plan.replace_children(after, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+/// What is made of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// One row with the flame graph, cut so far; 0 for a complete one.
+    Flamegraph(usize),
+    /// A row for each stack, with its value.
+    Stacks,
+}
+
+/// Reads the tree of a whole scan.
+#[derive(Clone, Debug)]
+struct WholeExec {
+    made: Made,
+    /// What this stands for.
+    original: Arc<dyn ExecutionPlan>,
+    scan: ScanExec,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl WholeExec {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let last = plan.downcast_ref::<AggregateExec>()?;
+        let first = match last.mode() {
+            AggregateMode::Single | AggregateMode::SinglePartitioned => last,
+            AggregateMode::Final | AggregateMode::FinalPartitioned => {
+                let mut below = last.input();
+                loop {
+                    match below.downcast_ref::<AggregateExec>() {
+                        Some(first) if *first.mode() == AggregateMode::Partial => break first,
+                        None if is_spread(below.as_ref()) => below = below.children()[0],
+                        _ => return None,
+                    }
+                }
+            }
+            _ => return None,
+        };
+        let mut below = first.input();
+        while is_spread(below.as_ref()) {
+            below = below.children()[0];
+        }
+        let scan = below.downcast_ref::<ScanExec>()?;
+        let coarse = scan.plan().coarse.as_ref()?;
+        let is_everything = coarse.labels == LabelNeed::default()
+            && coarse.time == TimeNeed::default()
+            && !coarse.profile_type
+            && scan.plan().requests.iter().all(|request| request.shape == Shape::Stacks);
+        if !is_everything || scan.has_limit() || scan.plan().requests.is_empty() {
+            return None;
+        }
+        let schema = scan.schema();
+        let is_column = |expr: &Arc<dyn PhysicalExpr>, name: &str| {
+            expr.downcast_ref::<Column>()
+                .is_some_and(|column| schema.field(column.index()).name() == name)
+        };
+        let ([call], [None]) = (first.aggr_expr(), first.filter_expr()) else { return None };
+        if call.is_distinct() || !call.order_bys().is_empty() {
+            return None;
+        }
+        let args = call.expressions();
+        let made = match (call.fun().name(), args.as_slice(), first.group_expr().expr()) {
+            (flamegraph::NAME, [stack, value, rest @ ..], [])
+                if is_column(stack, "stack") && is_column(value, "value") =>
+            {
+                let max_nodes = match rest {
+                    [] => 0,
+                    [max_nodes] => match max_nodes.downcast_ref::<Literal>()?.value() {
+                        ScalarValue::Int64(Some(n)) => usize::try_from(*n).ok()?,
+                        ScalarValue::Int64(None) => 0,
+                        _ => return None,
+                    },
+                    _ => return None,
+                };
+                Made::Flamegraph(max_nodes)
+            }
+            ("sum", [value], [(stack, _)])
+                if is_column(stack, "stack")
+                    && is_column(value, "value")
+                    && first.group_expr().is_single() =>
+            {
+                Made::Stacks
+            }
+            _ => return None,
+        };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(plan.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Some(Self {
+            made,
+            original: Arc::clone(plan),
+            scan: scan.clone(),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// All stacks in one group.
+    async fn read(&self, gauges: &Gauges) -> Result<Tree, Error> {
+        let plan = self.scan.plan();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut scratch = SubsetScratch::default();
+        let mut first: Option<Arc<StackGroup>> = None;
+        let mut merged: Option<StackTreeBuilder> = None;
+        for (_, mut pieces) in self.scan.open(&asked) {
+            while let Some(piece) = pieces.next().await {
+                let group = match piece? {
+                    Piece::Group(group) if !group.has_negative => group,
+                    _ => return Ok(Tree::Unsure),
+                };
+                gauges.update();
+                let group = filtered(plan, &group, &mut scratch)?.unwrap_or(group);
+                if first.is_none() {
+                    first = Some(group);
+                    continue;
+                }
+                let builder = merged.get_or_insert_with(StackTreeBuilder::new);
+                let earlier = first.as_ref().filter(|_| builder.is_empty());
+                for tree in earlier.into_iter().chain([&group]) {
+                    match builder.merge(&tree.tree) {
+                        Err(error) if error.kind() == ProfileErrorKind::Overflow => {
+                            return Ok(Tree::Unsure);
+                        }
+                        merged => drop(merged?),
+                    }
+                }
+            }
+        }
+        gauges.update();
+        plan.check_whole()?;
+        Ok(match (first, merged) {
+            (Some(group), Some(merged)) => {
+                let StackGroup { labels, time, has_negative, .. } = group.as_ref();
+                let (labels, time, has_negative) = (labels.clone(), *time, *has_negative);
+                let tree = merged.finish();
+                Tree::Whole(Arc::new(StackGroup { labels, time, tree, has_negative }))
+            }
+            (Some(group), None) => Tree::Whole(group),
+            _ => Tree::Nothing,
+        })
+    }
+}
+
+fn is_spread(plan: &dyn ExecutionPlan) -> bool {
+    plan.is::<RepartitionExec>() || plan.is::<CoalescePartitionsExec>()
+}
+
+enum Tree {
+    Whole(Arc<StackGroup>),
+    Nothing,
+    /// The rows of R have to tell.
+    Unsure,
+}
+
+impl DisplayAs for WholeExec {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.made {
+            Made::Flamegraph(_) => f.write_str("WholeTree: flame graph, instead of"),
+            Made::Stacks => f.write_str("WholeTree: stacks, instead of"),
+        }
+    }
+}
+
+impl ExecutionPlan for WholeExec {
+    fn name(&self) -> &str {
+        "WholeTree"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    /// What this stands for is shown, and runs if need be.
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.original]
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(original) = children.pop() else { return Ok(self) };
+        // Whatever stands there now, it answers the same.
+        Ok(match Self::of(&original) {
+            Some(whole) => Arc::new(whole),
+            None => original,
+        })
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let this = self.clone();
+        let schema = self.schema();
+        let gauges = Gauges::new(&self.metrics, partition, self.scan.plan().report.clone());
+        let batches = stream::once(async move {
+            let schema = this.schema();
+            let group = match this.read(&gauges).await.map_err(Error::into_datafusion)? {
+                Tree::Unsure => return execute_stream(Arc::clone(&this.original), context),
+                Tree::Nothing => None,
+                Tree::Whole(group) => (!group.tree.is_empty()).then_some(group),
+            };
+            let batches = match this.made {
+                Made::Flamegraph(max_nodes) => {
+                    let column: ArrayRef = match group {
+                        None => new_null_array(schema.field(0).data_type(), 1),
+                        Some(group) => Arc::new(
+                            flamegraph::rows(&group.tree, max_nodes)
+                                .map_err(|e| Error::from(e).into_datafusion())?,
+                        ),
+                    };
+                    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])?;
+                    stream::iter([Ok(batch)]).boxed()
+                }
+                Made::Stacks => match group {
+                    None => stream::empty().boxed(),
+                    Some(group) => stacks(&group, &schema)?,
+                },
+            };
+            let batches = RecordBatchStreamAdapter::new(schema, batches);
+            Ok(Box::pin(batches) as SendableRecordBatchStream)
+        })
+        .try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// A row for each stack, in batches.
+fn stacks(
+    group: &Arc<StackGroup>,
+    schema: &SchemaRef,
+) -> Result<stream::BoxStream<'static, Result<RecordBatch>>> {
+    // The builder knows columns by the names that they have in the table.
+    let names = ["stack", "value"];
+    let fields = schema.fields().iter().zip(names);
+    let fields = fields.map(|(field, name)| field.as_ref().clone().with_name(name));
+    let builder = RowBuilder::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &[]);
+    let cursor = Cursor::of_group("".into(), group, Shape::Stacks)
+        .map_err(|e| Error::from(e).into_datafusion())?;
+    let schema = Arc::clone(schema);
+    let batches =
+        stream::try_unfold((cursor, builder, false), move |(mut cursor, mut builder, is_done)| {
+            let schema = Arc::clone(&schema);
+            async move {
+                if is_done {
+                    return Ok(None);
+                }
+                let is_done =
+                    cursor.fill(&mut builder, BATCH_ROWS).map_err(Error::into_datafusion)?;
+                let batch = builder.finish()?;
+                let batch = RecordBatch::try_new(schema, batch.columns().to_vec())?;
+                Ok(Some((batch, (cursor, builder, is_done))))
+            }
+        });
+    Ok(batches.boxed())
+}
