@@ -408,10 +408,16 @@ async fn selectors(
     let mut selectors = vec![Selector::all()];
     for (name, (known, exprs)) in by_label {
         let is_known = known.is_some();
+        // Values that are listed need no look at the source, unless other conditions are tried on them: those may fail for
+        // a value that does not exist.
         let found = match known {
-            Some(_) => Vec::new(),
-            None => backend.label_values(name, meta).await?,
+            Some(_) if exprs.is_empty() => Vec::new(),
+            _ => backend.label_values(name, meta).await?,
         };
+        let known: Option<BTreeSet<&str>> = known.map(|known| match exprs.is_empty() {
+            true => known,
+            false => found.iter().map(String::as_str).filter(|v| known.contains(v)).collect(),
+        });
         // A missing label is NULL to the conditions, and an empty value to the selector.
         let rows: Vec<Option<&str>> = match &known {
             Some(known) => known.iter().copied().map(Some).collect(),

@@ -6,7 +6,10 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{Expr, LogicalPlan, expr::AggregateFunction, expr_rewriter::NamePreserver, lit},
+    logical_expr::{
+        Expr, LogicalPlan, WindowFunctionDefinition, expr::AggregateFunction,
+        expr_rewriter::NamePreserver, lit,
+    },
     optimizer::AnalyzerRule,
 };
 
@@ -44,6 +47,18 @@ fn cut(expr: Expr, max_nodes: i64) -> Transformed<Expr> {
         {
             params.args.push(lit(max_nodes));
             Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params }))
+        }
+        Expr::WindowFunction(mut window) => {
+            let name = match &window.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => function.name(),
+                WindowFunctionDefinition::WindowUDF(_) => "",
+            };
+            let is_uncut = [(flamegraph::NAME, 2), (flamegraph::DIFF_NAME, 3)]
+                .contains(&(name, window.params.args.len()));
+            if is_uncut {
+                window.params.args.push(lit(max_nodes));
+            }
+            Transformed::new_transformed(Expr::WindowFunction(window), is_uncut)
         }
         expr => Transformed::no(expr),
     }

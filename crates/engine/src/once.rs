@@ -3,9 +3,13 @@
 //! Answers are the same if their requests are, whatever the scans make of them: `functions` and `samples` are two views
 //! of the same stacks. A physical rule finds them; who reads first asks, and the others read what has come.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use datafusion::{
@@ -17,7 +21,7 @@ use datafusion::{
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::ExecutionPlan,
 };
-use flamesql_backend::{Grouping, Select};
+use flamesql_backend::{Grouping, Report, Select};
 use futures::{StreamExt, stream};
 use tokio::sync::Mutex;
 
@@ -34,9 +38,15 @@ pub(crate) struct Ticket {
     shared: Arc<Shared>,
     reader: usize,
     is_taken: Arc<AtomicBool>,
+    /// What the work of all readers came to: whoever asked, what is missing is missing for all.
+    reports: Vec<Report>,
 }
 
 impl Ticket {
+    pub(crate) fn reports(&self) -> &[Report] {
+        &self.reports
+    }
+
     pub(crate) fn take(&self) -> Option<Reading> {
         let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
         is_first.then(|| Reading { shared: Arc::clone(&self.shared), reader: self.reader })
@@ -44,27 +54,32 @@ impl Ticket {
 }
 
 #[derive(Debug)]
-struct Shared(Mutex<State>);
+struct Shared {
+    state: Mutex<State>,
+    /// Which readers have left. Beside the state, since who leaves cannot wait for it.
+    gone: Vec<AtomicBool>,
+}
 
 struct State {
     pieces: Option<PieceStream>,
     /// What has come and is still wanted by someone; the first one is number `start`.
-    kept: std::collections::VecDeque<Result<Piece, Error>>,
+    kept: VecDeque<Result<Piece, Error>>,
     start: usize,
-    /// Which piece each reader wants next; `None` for one who has left.
-    wanted: Vec<Option<usize>>,
+    /// Which piece each reader wants next.
+    wanted: Vec<usize>,
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 
 impl State {
     /// Lets go of what nobody wants any more.
-    fn trim(&mut self) {
-        let first = self.wanted.iter().flatten().min().copied();
+    fn trim(&mut self, gone: &[AtomicBool]) {
+        let here = self.wanted.iter().zip(gone).filter(|(_, gone)| !gone.load(Ordering::Acquire));
+        let first = here.map(|(wanted, _)| *wanted).min();
         while self.start < first.unwrap_or(usize::MAX) && self.kept.pop_front().is_some() {
             self.start += 1;
         }
@@ -84,11 +99,11 @@ impl Reading {
     /// The answer; `pieces` asks for it if nobody has yet.
     pub(crate) fn read(self, pieces: PieceStream) -> PieceStream {
         stream::unfold((self, Some(pieces)), |(this, mut own)| async move {
-            let mut state = this.shared.0.lock().await;
+            let mut state = this.shared.state.lock().await;
             if let (None, 0) = (&state.pieces, state.start + state.kept.len()) {
                 state.pieces = own.take();
             }
-            let at = state.wanted[this.reader]?;
+            let at = state.wanted[this.reader];
             let known = state.kept.get(at - state.start).cloned();
             let piece = match known {
                 Some(piece) => piece,
@@ -98,8 +113,8 @@ impl Reading {
                     piece
                 }
             };
-            state.wanted[this.reader] = Some(at + 1);
-            state.trim();
+            state.wanted[this.reader] = at + 1;
+            state.trim(&this.shared.gone);
             drop(state);
             Some((piece, (this, own)))
         })
@@ -109,10 +124,10 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        // A lock that is held is that of a reader who goes on; what is kept for this one then stays until the end.
-        if let Ok(mut state) = self.shared.0.try_lock() {
-            state.wanted[self.reader] = None;
-            state.trim();
+        self.shared.gone[self.reader].store(true, Ordering::Release);
+        // A lock that is held is that of a reader who goes on, and will trim.
+        if let Ok(mut state) = self.shared.state.try_lock() {
+            state.trim(&self.shared.gone);
         }
     }
 }
@@ -129,6 +144,7 @@ struct Question {
     is_series: bool,
     /// The scan, by its place in the plan, and the request in it.
     readers: Vec<(usize, usize)>,
+    reports: Vec<Report>,
 }
 
 impl PhysicalOptimizerRule for AskOnce {
@@ -159,13 +175,17 @@ impl PhysicalOptimizerRule for AskOnce {
                             && known.grouping == request.grouping
                     });
                     match known {
-                        Some(known) => known.readers.push((n_scans, idx)),
+                        Some(known) => {
+                            known.readers.push((n_scans, idx));
+                            known.reports.push(scan.plan().report.clone());
+                        }
                         None => questions.push(Question {
                             source,
                             select: request.select.clone(),
                             grouping: request.grouping.clone(),
                             is_series,
                             readers: vec![(n_scans, idx)],
+                            reports: vec![scan.plan().report.clone()],
                         }),
                     }
                 }
@@ -180,12 +200,14 @@ impl PhysicalOptimizerRule for AskOnce {
         let shared: Vec<Arc<Shared>> = questions
             .iter()
             .map(|question| {
-                Arc::new(Shared(Mutex::new(State {
+                let state = State {
                     pieces: None,
-                    kept: std::collections::VecDeque::new(),
+                    kept: VecDeque::new(),
                     start: 0,
-                    wanted: vec![Some(0); question.readers.len()],
-                })))
+                    wanted: vec![0; question.readers.len()],
+                };
+                let gone = question.readers.iter().map(|_| AtomicBool::new(false)).collect();
+                Arc::new(Shared { state: Mutex::new(state), gone })
             })
             .collect();
         let mut scan_idx = 0;
@@ -201,6 +223,7 @@ impl PhysicalOptimizerRule for AskOnce {
                             shared: Arc::clone(shared),
                             reader,
                             is_taken: Arc::default(),
+                            reports: question.reports.clone(),
                         });
                     }
                 }

@@ -71,6 +71,11 @@ impl ScanExec {
         &self.plan
     }
 
+    /// What the work of scans that share an answer with this one came to.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.tickets.iter().flatten().flat_map(|ticket| ticket.reports().to_vec()).collect()
+    }
+
     pub(crate) fn has_limit(&self) -> bool {
         self.limit.is_some()
     }
@@ -210,6 +215,7 @@ impl ExecutionPlan for ScanExec {
             builder: RowBuilder::new(Arc::clone(&self.schema), &self.plan.label_columns),
             rows_left: self.limit.unwrap_or(usize::MAX),
             scratch: SubsetScratch::default(),
+            reports: self.reports(),
             gauges: Gauges::new(&self.metrics, partition, self.plan.report.clone()),
             plan: Arc::clone(&self.plan),
         };
@@ -275,6 +281,8 @@ struct Reader {
     rows_left: usize,
     gauges: Gauges,
     scratch: SubsetScratch,
+    /// Those of scans that ask for what this one reads too.
+    reports: Vec<Report>,
 }
 
 impl Reader {
@@ -318,7 +326,7 @@ impl Reader {
         }
         self.gauges.update();
         if self.builder.n_rows == 0 {
-            return self.plan.check_whole().map(|()| None);
+            return check_whole(&self.plan, &self.reports).map(|()| None);
         }
         self.rows_left -= self.builder.n_rows;
         self.gauges.baseline.record_output(self.builder.n_rows);
@@ -390,19 +398,15 @@ impl Reader {
     }
 }
 
-impl Plan {
-    /// Under strict, what is missing is an error, if only now that all else is there.
-    pub(crate) fn check_whole(&self) -> Result<(), Error> {
-        let notices = self.report.notices();
-        if !self.options.strict || self.report.is_complete() {
-            return Ok(());
-        }
-        let what = match notices.iter().find(|notice| notice.is_missing) {
-            Some(notice) => notice.to_string(),
-            None => format!("a part of {} is missing", self.source.name),
-        };
-        Err(Error::new(ErrorKind::Partial, what))
-    }
+/// Under strict, what is missing is an error, if only now that all else is there.
+pub(crate) fn check_whole(plan: &Plan, reports: &[Report]) -> Result<(), Error> {
+    let missing = reports.iter().chain([&plan.report]).find(|report| !report.is_complete());
+    let Some(report) = missing.filter(|_| plan.options.strict) else { return Ok(()) };
+    let what = match report.notices().iter().find(|notice| notice.is_missing) {
+        Some(notice) => notice.to_string(),
+        None => format!("a part of {} is missing", plan.source.name),
+    };
+    Err(Error::new(ErrorKind::Partial, what))
 }
 
 /// The group with the stacks that fulfil the conditions taken over; `None` if there are no conditions.

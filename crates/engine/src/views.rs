@@ -43,7 +43,7 @@ impl RelationPlanner for Neighbours {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        let TableFactor::Table { name, args: Some(args), alias, .. } = &relation else {
+        let TableFactor::Table { name, args: Some(args), alias, sample, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let parts: Vec<String> = name
@@ -57,6 +57,13 @@ impl RelationPlanner for Neighbours {
             Some("callees_of") => ("callee", "caller"),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
+        let catalog = &context.context_provider().options().catalog.default_catalog;
+        if parts.len() > 2 && parts.first() != Some(catalog) {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        }
+        if sample.is_some() {
+            return plan_err!("{name}(...) takes no TABLESAMPLE");
+        }
         let schema = match parts.len().checked_sub(2) {
             Some(idx) => &parts[idx],
             None => &context.context_provider().options().catalog.default_schema,

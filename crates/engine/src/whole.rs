@@ -50,7 +50,7 @@ use crate::{
     flamegraph,
     pieces::Piece,
     rows::{Cursor, RowBuilder, Shape},
-    scan::{BATCH_ROWS, Gauges, ScanExec, filtered},
+    scan::{BATCH_ROWS, Gauges, ScanExec, check_whole, filtered},
 };
 
 /// The rule.
@@ -239,7 +239,7 @@ impl WholeExec {
             }
         }
         gauges.update();
-        plan.check_whole()?;
+        check_whole(plan, &self.scan.reports())?;
         Ok(match (first, merged) {
             (Some(group), Some(merged)) => {
                 let StackGroup { labels, time, has_negative, .. } = group.as_ref();

@@ -592,3 +592,24 @@ async fn many_times_are_a_condition_like_any_other() {
         format!("SELECT sum(value) FROM series WHERE time NOT IN ({})", times[1..600].join(", "));
     assert_eq!(rows(&s, &sql).await, ["1"]);
 }
+
+#[tokio::test]
+async fn who_leaves_a_shared_answer_early_does_not_keep_it() {
+    let profiles = relation::profiles(9, 200, false);
+    let memory = relation::memory(&profiles, Capabilities::local("memory"));
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    let all = format!("SELECT pod, time, value FROM series WHERE profile_type = '{CPU}'");
+    let n = rows(&s, &format!("SELECT count(*) FROM ({all})")).await;
+    let sql = format!("SELECT count(*) FROM (SELECT * FROM ({all} LIMIT 1) UNION ALL {all})");
+    let both = rows(&s, &sql).await[0].parse::<i64>().unwrap();
+    assert_eq!(both, n[0].parse::<i64>().unwrap() + 1);
+}
+
+#[tokio::test]
+async fn listed_values_that_do_not_exist_are_not_looked_at() {
+    let s = session(&[(CPU, "main 1"), (CPU, "main 2")]);
+    let sql = "SELECT sum(value) FROM series WHERE pod IN ('zz', 'a') AND CAST(CASE pod WHEN 'a' THEN '1' ELSE pod END AS INT) < 5";
+    assert_eq!(rows(&s, sql).await, ["1"]);
+    let window = "SET flamesql.max_nodes = 1; SELECT cardinality(flamegraph(stack, value) OVER ()) FROM samples LIMIT 1";
+    assert_eq!(rows(&s, window).await, ["2"]);
+}
