@@ -101,7 +101,7 @@ pub struct Capabilities {
     pub groups_stacks: bool,
     /// Whether a question without a range means all that there is (and not the last hour).
     pub is_finite: bool,
-    /// Which of [`Only`](crate::Only)'s choices it can make.
+    /// Which of [`Only`]'s choices it can make.
     pub only: OnlyCapabilities,
     /// The longest range of one request; longer ones are an [`ErrorKind::InvalidQuery`], of names and labels too.
     /// [`Split`](crate::Split) cuts them.

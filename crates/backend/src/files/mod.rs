@@ -65,7 +65,7 @@ impl Default for FilesOptions {
 ///
 /// Labels are the `key=value` folders of the path, those that lead to the source included, the text labels of samples
 /// (which split a profile into series, but for `span_id`, `trace_id` and `profile_id`, by which
-/// [`Only`](crate::Only) chooses), and `file`, the path below the folder. A sample's label wins over the path's, and that
+/// [`Only`] chooses), and `file`, the path below the folder. A sample's label wins over the path's, and that
 /// over `file`. The first part of the profile type's id is the path's label `__name__`, else what the sample
 /// types are known under (`process_cpu`, `memory`, `goroutine`, `mutex`, `block`), else the file's name without leading
 /// and trailing digits and punctuation. A profile without a time has that of its file's last change.
