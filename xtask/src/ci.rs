@@ -4,7 +4,7 @@
 
 use std::{path::Path, time::Instant};
 
-use crate::{cargo, tidy};
+use crate::{cargo, codegen, tidy};
 
 /// Name, arguments of cargo, environment and, where it is not plain, what to do if it fails.
 struct Check {
@@ -41,6 +41,10 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+/// What this program checks itself: name, what to type for it alone, and how.
+const OWN: &[(&str, &str, fn(&Path) -> anyhow::Result<bool>)] =
+    &[("codegen", "codegen --check", |root| codegen::run(root, true)), ("tidy", "tidy", tidy::run)];
+
 struct Outcome {
     name: &'static str,
     passed: bool,
@@ -62,18 +66,15 @@ pub(crate) fn run(root: &Path) -> bool {
             hint: check.hint,
         });
     }
-    println!("--- cargo xtask tidy");
-    let start = Instant::now();
-    let passed = tidy::run(root).unwrap_or_else(|error| {
-        println!("{error:#}");
-        false
-    });
-    outcomes.push(Outcome {
-        name: "tidy",
-        passed,
-        seconds: start.elapsed().as_secs_f64(),
-        hint: "",
-    });
+    for (name, args, task) in OWN {
+        println!("--- cargo xtask {args}");
+        let start = Instant::now();
+        let passed = task(root).unwrap_or_else(|error| {
+            println!("{error:#}");
+            false
+        });
+        outcomes.push(Outcome { name, passed, seconds: start.elapsed().as_secs_f64(), hint: "" });
+    }
     print!("\n{}", table(&outcomes));
     outcomes.iter().all(|outcome| outcome.passed)
 }

@@ -8,6 +8,7 @@
 )]
 
 mod ci;
+mod codegen;
 mod tidy;
 
 use std::{
@@ -18,7 +19,9 @@ use std::{
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  ci     all that must hold before a commit: fmt, clippy, doc, deny, tidy
+  ci     all that must hold before a commit: fmt, clippy, doc, deny, codegen, tidy
+  codegen [--check]
+         the messages in crates/proto from proto/; or only whether they are as they should be
   tidy   layers, dependency budgets, manifests and source files
 ";
 
@@ -27,6 +30,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let passed = match args.as_slice() {
         ["ci"] => ci::run(&root()),
+        ["codegen"] => codegen::run(&root(), false)?,
+        ["codegen", "--check"] => codegen::run(&root(), true)?,
         ["tidy"] => tidy::run(&root())?,
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
