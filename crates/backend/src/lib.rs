@@ -36,6 +36,8 @@ mod error;
 #[cfg(feature = "files")]
 mod files;
 mod group;
+#[cfg(feature = "http")]
+mod http;
 mod marks;
 mod memory;
 mod only;
@@ -45,6 +47,8 @@ mod split;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
+#[cfg(feature = "http")]
+pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
 pub use self::{
     backend::{Backend, Capabilities, OnlyCapabilities, StackStream},
     error::{Error, ErrorKind, Notice},

@@ -1,0 +1,103 @@
+//! How a server is reached, and as whom.
+
+use std::time::Duration;
+
+use super::Secret;
+
+/// How a server is reached, and as whom: what Grafana's settings of a data source say.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// User and password of basic authentication.
+    pub basic_auth: Option<(String, Secret)>,
+    /// A bearer token.
+    pub token: Option<Secret>,
+    /// The tenant, sent as `X-Scope-OrgID`; `a|b` reads of two.
+    pub tenant: Option<String>,
+    /// Further headers. One of these stands against the same header of ours.
+    pub headers: Vec<(String, Secret)>,
+    /// How the server proves who it is, and we who we are.
+    pub tls: TlsOptions,
+    /// Whether a proxy is between.
+    pub proxy: Proxy,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// How large an answer may be, inflated.
+    pub max_answer_bytes: u64,
+    /// How often a request is asked again that failed for a reason that may pass.
+    pub max_retries: u32,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            basic_auth: None,
+            token: None,
+            tenant: None,
+            headers: Vec::new(),
+            tls: TlsOptions::default(),
+            proxy: Proxy::default(),
+            timeouts: Timeouts::default(),
+            max_answer_bytes: 1 << 30,
+            max_retries: 3,
+        }
+    }
+}
+
+/// Certificates and what is made of them.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// PEM of the authorities to trust; none means those of the system.
+    pub ca_certificate: Option<String>,
+    /// PEM of our certificate and its key.
+    pub client_certificate: Option<(String, Secret)>,
+    /// The name that the server's certificate must have, where it is not that of the URL.
+    pub server_name: Option<String>,
+    /// Whether any certificate is taken.
+    pub skip_verify: bool,
+}
+
+/// Whether a proxy is between.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Proxy {
+    /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
+    #[default]
+    System,
+    /// None.
+    None,
+    /// This one.
+    Url(Secret),
+}
+
+/// How long what may take; the defaults are those of Grafana's data sources.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// A request from its beginning to the last byte of its answer, repetitions included.
+    pub request: Duration,
+    /// Making a connection.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls_handshake: Duration,
+    /// How long an idle connection is kept.
+    pub idle: Duration,
+    /// How often a connection is looked after.
+    pub keep_alive: Duration,
+    /// How many idle connections are kept.
+    pub max_idle: usize,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(30),
+            connect: Duration::from_secs(10),
+            tls_handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(90),
+            keep_alive: Duration::from_secs(30),
+            max_idle: 100,
+        }
+    }
+}
