@@ -9,6 +9,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 pub struct Error {
     kind: ErrorKind,
     what: String,
+    hint: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -40,7 +41,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error that says what was attempted and why it failed.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self { kind, what: what.into(), hint: None, source: None }
     }
 
     /// The same error with its cause.
@@ -48,6 +49,18 @@ impl Error {
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+
+    /// The same error with what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// The kind, to act on.

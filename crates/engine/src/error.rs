@@ -103,7 +103,12 @@ impl From<flamesql_backend::Error> for Error {
             flamesql_backend::ErrorKind::Internal => ErrorKind::Internal,
             _ => ErrorKind::Backend,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        let ours = Self::new(kind, error.to_string());
+        let ours = match error.hint() {
+            Some(hint) => ours.with_hint(hint),
+            None => ours,
+        };
+        ours.with_source(error)
     }
 }
 
