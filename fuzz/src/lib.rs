@@ -7,12 +7,14 @@
 mod flamebearer;
 mod folded;
 mod pprof;
+mod pyroscope_tree;
 mod selector;
 mod time;
 mod tree;
 
 pub use self::{
-    flamebearer::flamebearer, folded::folded, pprof::pprof, selector::selector, time::time,
+    flamebearer::flamebearer, folded::folded, pprof::pprof, pyroscope_tree::pyroscope_tree,
+    selector::selector, time::time,
 };
 
 /// A function that takes any bytes and panics where a promise is broken.
@@ -23,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("flamebearer", flamebearer),
     ("folded", folded),
     ("pprof", pprof),
+    ("pyroscope_tree", pyroscope_tree),
     ("selector", selector),
     ("time", time),
 ];

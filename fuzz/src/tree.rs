@@ -5,7 +5,7 @@ use flamesql_profile::{
 };
 
 /// Beyond so many nodes only sums are checked: paths are compared as texts, whose length is quadratic in a chain.
-const MAX_NODES: usize = 2000;
+pub(crate) const MAX_NODES: usize = 2000;
 
 /// The sum of all values, in more bits than any tree can need.
 pub(crate) fn sum(tree: &StackTree) -> i128 {

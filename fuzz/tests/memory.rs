@@ -2,7 +2,7 @@
 //!
 //! The allocator counts for the whole process, so this is a test binary of its own with a single test.
 
-use flamesql_profile::{ErrorKind, folded, pprof};
+use flamesql_profile::{ErrorKind, folded, pprof, pyroscope_tree};
 use flamesql_selector::{Filter, Selector};
 use peak_alloc::PeakAlloc;
 
@@ -24,6 +24,9 @@ const TREE_FREE: usize = 256 << 20;
 
 /// What folded text may take: two bytes are a stack.
 const FOLDED_PER_BYTE: usize = 160;
+
+/// What a tree of a server's may take: three bytes are a node, and a node whose siblings share its name is looked up.
+const SERVER_TREE_PER_BYTE: usize = 100;
 
 /// What parsing a selector may take. Compiling is bounded by 64 MiB for each of its regexes.
 const SELECTOR_PER_BYTE: usize = 100;
@@ -71,6 +74,19 @@ fn memory_is_bounded_by_the_input() {
     ] {
         check(format!("folded {name}"), DECODE_FREE + text.len() * FOLDED_PER_BYTE, &mut || {
             drop(folded::decode(text.as_bytes()));
+        });
+    }
+
+    for (name, n_children, node, n) in [
+        ("many children", INPUT_BYTES / 4, &b"\x01a\0\0"[..], INPUT_BYTES / 4),
+        ("a deep stack", 1, b"\x01a\0\x01", INPUT_BYTES / 4),
+        ("announced children", 1 << 40, b"\x01a\0\0", INPUT_BYTES / 4),
+        ("bad text", INPUT_BYTES / 32, b"\x1d\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", INPUT_BYTES / 32),
+    ] {
+        let bytes = [vec![0, 0], varint(n_children as u64), node.repeat(n), b"\0\0\0".to_vec()].concat();
+        let limit = DECODE_FREE + bytes.len() * SERVER_TREE_PER_BYTE;
+        check(format!("server's tree {name}"), limit, &mut || {
+            drop(pyroscope_tree::decode(&bytes));
         });
     }
 

@@ -229,6 +229,30 @@ proptest! {
         flamesql_fuzz::flamebearer(text.as_bytes());
     }
 
+    /// Few names and small numbers, so that siblings share a name and the counts of children come out.
+    #[test]
+    fn trees_hold(
+        nodes in proptest::collection::vec((0_usize..4, 0_u8..4, 0_u8..3), 0..12),
+        damages in proptest::collection::vec(damage(), 0..2),
+    ) {
+        let mut bytes = Vec::new();
+        // How many nodes are to come, so that a good part of the trees is whole.
+        let mut n_due = 1;
+        for (idx, (name, value, n_children)) in nodes.iter().enumerate() {
+            let name = if idx == 0 { "" } else { ["a", "b", "other", ""][*name] };
+            let n_children = if n_due > 1 { *n_children } else { (*n_children).max(1) };
+            n_due += i32::from(n_children) - 1;
+            bytes.push(name.len() as u8);
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend([*value, n_children]);
+        }
+        bytes.extend(b"\x01a\x01\0".repeat(n_due as usize));
+        if !nodes.is_empty() {
+            prop_assert!(flamesql_profile::pyroscope_tree::decode(&bytes).is_ok());
+        }
+        flamesql_fuzz::pyroscope_tree(&damaged(bytes, &damages));
+    }
+
     #[test]
     fn levels_hold(bytes in proptest::collection::vec(prop_oneof![0_u8..6, Just(0xff_u8), Just(0x80), Just(0xfe)], 0..60)) {
         flamesql_fuzz::flamebearer(&bytes);

@@ -3,8 +3,8 @@
 //! The nouns are [`ProfileType`], [`Labels`], [`Timestamp`], [`TimeRange`], [`Step`], [`Series`] and, for stacks,
 //! [`StackTree`]: a trie of function names in struct-of-arrays form with one value for each stack; [`diff`] and
 //! [`TreePair`] compare two of them. The codecs read
-//! and write the formats that profiles travel in: [`pprof`], [`folded`] text and [`flamebearer`] levels. Nothing
-//! here does I/O or waits.
+//! and write the formats that profiles travel in: [`pprof`], [`folded`] text, [`flamebearer`] levels and the trees that
+//! Pyroscope's servers send ([`pyroscope_tree`]). Nothing here does I/O or waits.
 //!
 //! ```
 //! use flamesql_profile::{StackTreeBuilder, folded};
@@ -34,6 +34,7 @@ mod names;
 mod pair;
 pub mod pprof;
 mod profile_type;
+pub mod pyroscope_tree;
 mod series;
 mod time;
 mod tree;

@@ -211,6 +211,35 @@ impl StackTree {
         }
     }
 
+    /// A tree from its columns, of which each node but the first stands behind its parent, and no two nodes are the same
+    /// stack.
+    pub(crate) fn from_columns(
+        names: Names,
+        parents: Vec<u32>,
+        functions: Vec<NameId>,
+        values: Vec<i64>,
+    ) -> Self {
+        debug_assert!(parents.len() == functions.len() && parents.len() == values.len());
+        Self { names: Arc::new(names), parents, functions, values }
+    }
+
+    /// Whether some function is called `other`: so servers call the rest of a tree that they cut short.
+    ///
+    /// A program may have a function of that name, too: the tree does not say.
+    ///
+    /// ```
+    /// use flamesql_profile::folded;
+    ///
+    /// let tree = folded::decode(b"main;serve 3\nmain;parse 1\n")?.into_tree();
+    /// let (cut, _) = tree.truncate(2)?;
+    /// assert!(cut.has_other() && !tree.has_other());
+    /// # Ok::<(), flamesql_profile::Error>(())
+    /// ```
+    pub fn has_other(&self) -> bool {
+        let other = self.names.find(OTHER);
+        other.is_some() && self.functions[1..].iter().any(|name| Some(*name) == other)
+    }
+
     /// The same stacks with other values: one a node, by [`NodeId::index`].
     ///
     /// # Panics

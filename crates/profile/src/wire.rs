@@ -1,4 +1,5 @@
-//! The protobuf wire format, as much of it as pprof uses: varints and length-delimited fields.
+//! The protobuf wire format, as much of it as pprof uses: varints and length-delimited fields. Pyroscope's trees are made
+//! of the same varints.
 //!
 //! Written by hand because a profile of a million samples is decoded straight into columns, without an object a sample.
 
@@ -112,9 +113,20 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, len: usize, start: usize) -> Result<&'a [u8], Error> {
+        self.take_of("field", len, start)
+    }
+
+    /// The next bytes, which are `what`; it begins at `start`.
+    #[inline]
+    pub(crate) fn take_of(
+        &mut self,
+        what: &str,
+        len: usize,
+        start: usize,
+    ) -> Result<&'a [u8], Error> {
         let rest = self.bytes.len() - self.at;
         if len > rest {
-            let detail = format!("a field of {len} bytes where {rest} are left");
+            let detail = format!("a {what} of {len} bytes where {rest} are left");
             return Err(Error::malformed(self.what, detail).at(start));
         }
         let bytes = &self.bytes[self.at..self.at + len];
