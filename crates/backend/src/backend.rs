@@ -7,8 +7,8 @@ use flamesql_profile::{ProfileType, Step, TimeRange, format_duration};
 use futures::stream::BoxStream;
 
 use crate::{
-    Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, Only, ProfileRow, Report, Select,
-    SeriesAnswer, StackGroup,
+    Annotation, Error, ErrorKind, Exemplar, Grouping, HeatmapCell, LabelSet, MetaQuery, Notice,
+    Only, ProfileRow, Report, Select, SeriesAnswer, StackGroup,
 };
 
 /// Groups of stacks, as they become complete. Dropping it stops the work.
@@ -74,7 +74,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The single profiles of a selection, sorted by time; no two of one type have the same id.
     ///
     /// [`Select::only`] other than [`Only::All`] is [`ErrorKind::Unsupported`], as in [`Backend::series`].
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+    async fn profiles(&self, select: &Select, _report: &Report) -> Result<Vec<ProfileRow>, Error> {
         let what = format!(
             "list the profiles of {}: a {} source does not tell its profiles apart",
             select.profile_type,
@@ -83,10 +83,39 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::new(ErrorKind::Unsupported, what))
     }
 
+    /// Profiles and spans that stand for others, sorted by time.
+    async fn exemplars(&self, select: &Select, _report: &Report) -> Result<Vec<Exemplar>, Error> {
+        Err(has_none(self, "exemplars", select))
+    }
+
+    /// How many profiles have which value when, sorted by time: in columns of `step`, counted from the start of the range.
+    async fn heatmap(
+        &self,
+        select: &Select,
+        _step: Step,
+        _report: &Report,
+    ) -> Result<Vec<HeatmapCell>, Error> {
+        Err(has_none(self, "heat map", select))
+    }
+
+    /// What was noted while profiles were taken in, sorted by time.
+    async fn annotations(
+        &self,
+        select: &Select,
+        _report: &Report,
+    ) -> Result<Vec<Annotation>, Error> {
+        Err(has_none(self, "annotations", select))
+    }
+
     /// What was skipped or repaired so far.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }
+}
+
+fn has_none<B: Backend + ?Sized>(source: &B, what: &str, select: &Select) -> Error {
+    let (kind, of) = (source.capabilities().kind, &select.profile_type);
+    Error::new(ErrorKind::Unsupported, format!("list the {what} of {of}: a {kind} source has none"))
 }
 
 /// What a source can do, as far as a planner has to know.

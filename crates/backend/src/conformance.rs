@@ -342,7 +342,7 @@ pub async fn profiles(backend: &dyn Backend, truth: &[TruthProfile]) {
             for range in check.cuts() {
                 let condition = condition.clone();
                 let query = Query { condition, range, ..check.query(&profile_type) };
-                let rows = match backend.profiles(&query.select()).await {
+                let rows = match backend.profiles(&query.select(), &Report::new()).await {
                     Err(error) if error.kind() == ErrorKind::Unsupported => return,
                     rows => check.ok(&query, rows),
                 };
@@ -634,7 +634,7 @@ impl<'a> Check<'a> {
 
     /// Asks for the stacks of single profiles, by the ids under which the source lists them.
     async fn ask_profiles(&self, query: &Query, truth: &[TruthProfile]) {
-        let rows = self.ok(query, self.backend.profiles(&query.select()).await);
+        let rows = self.ok(query, self.backend.profiles(&query.select(), &Report::new()).await);
         let mut by_key: BTreeMap<(LabelMap, i64), Vec<String>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for row in &rows {
@@ -685,7 +685,7 @@ impl<'a> Check<'a> {
         let report = Report::new();
         let mut errors = vec![
             ("series", self.backend.series(&select, &grouping, &report).await.err()),
-            ("profiles", self.backend.profiles(&select).await.err()),
+            ("profiles", self.backend.profiles(&select, &Report::new()).await.err()),
         ];
         if !self.backend.capabilities().only.allows(&query.only) {
             let groups = self.backend.stacks(select, grouping, report);

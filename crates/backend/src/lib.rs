@@ -41,6 +41,8 @@ mod http;
 mod marks;
 mod memory;
 mod only;
+#[cfg(feature = "pyroscope")]
+mod pyroscope;
 mod query;
 mod report;
 mod split;
@@ -49,13 +51,15 @@ mod split;
 pub use self::files::{Files, FilesOptions};
 #[cfg(feature = "http")]
 pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
+#[cfg(feature = "pyroscope")]
+pub use self::pyroscope::{Generation, Pyroscope, PyroscopeOptions};
 pub use self::{
     backend::{Backend, Capabilities, OnlyCapabilities, StackStream},
     error::{Error, ErrorKind, Notice},
     memory::Memory,
     query::{
-        Bins, GroupBy, Grouping, LabelSet, MetaQuery, Only, ProfileRow, Select, SeriesAnswer,
-        StackGroup,
+        Annotation, Bins, Exemplar, GroupBy, Grouping, HeatmapCell, LabelSet, MetaQuery, Only,
+        ProfileRow, Select, SeriesAnswer, StackGroup,
     },
     report::{Coverage, Report},
     split::Split,

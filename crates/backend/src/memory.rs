@@ -217,7 +217,7 @@ impl Backend for Memory {
             .boxed()
     }
 
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+    async fn profiles(&self, select: &Select, _report: &Report) -> Result<Vec<ProfileRow>, Error> {
         self.capabilities.check_range(select.range)?;
         only_all(self.capabilities.kind, &select.only)?;
         let matcher = Matcher::new(&select.selector)?;

@@ -145,3 +145,46 @@ pub struct ProfileRow {
     /// The file it was read from.
     pub source_file: Option<String>,
 }
+
+/// A profile or a span that stands for others of its label set, about as large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// When it was taken.
+    pub time: Timestamp,
+    /// Its labels.
+    pub labels: Labels,
+    /// The profile.
+    pub profile_id: Option<String>,
+    /// The span, where it is one.
+    pub span_id: Option<String>,
+    /// The trace of the span.
+    pub trace_id: Option<String>,
+    /// Its value.
+    pub value: i64,
+}
+
+/// A cell of a heat map that is not empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeatmapCell {
+    /// Where its column begins.
+    pub time: Timestamp,
+    /// The labels of what it counts.
+    pub labels: Labels,
+    /// The smallest value that falls into it.
+    pub value_min: f64,
+    /// How many profiles do.
+    pub count: i64,
+}
+
+/// Something that was noted while profiles were taken in, such as that some were thrown away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// The start of the time that it is about.
+    pub time: Timestamp,
+    /// The labels of what it is about.
+    pub labels: Labels,
+    /// What kind of note it is.
+    pub key: String,
+    /// What it says.
+    pub value: String,
+}

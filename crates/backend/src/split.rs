@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use flamesql_profile::{Labels, Point, ProfileType, Series, TimeRange, Timestamp};
+use flamesql_profile::{Labels, Point, ProfileType, Series, Step, TimeRange, Timestamp};
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
     future::{self, BoxFuture},
@@ -17,8 +17,8 @@ use futures::{
 
 use self::slices::cut;
 use crate::{
-    Backend, Bins, Capabilities, Error, Grouping, LabelSet, MetaQuery, Notice, ProfileRow, Report,
-    Select, SeriesAnswer, StackGroup, StackStream,
+    Annotation, Backend, Bins, Capabilities, Error, Exemplar, Grouping, HeatmapCell, LabelSet,
+    MetaQuery, Notice, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
     digest::overflow,
     group::{Group, bin},
 };
@@ -111,6 +111,27 @@ impl Split {
             .map(move |slice| ask(Arc::clone(&inner), slice).map(move |answer| (slice, answer)))
             .buffered(self.concurrency)
             .boxed()
+    }
+
+    /// What the slices list, one after the other.
+    async fn list<T: Send + 'static>(
+        &self,
+        select: &Select,
+        report: &Report,
+        ask: impl Fn(Arc<dyn Backend>, Select, Report) -> BoxFuture<'static, Result<Vec<T>, Error>>
+        + Send
+        + 'static,
+    ) -> Result<Vec<T>, Error> {
+        let (one, report) = (select.clone(), report.clone());
+        let slices = self.cut(select.range, Bins::Whole)?;
+        let mut answers = self.ask(slices, move |inner, range| {
+            ask(inner, Select { range, ..one.clone() }, report.clone())
+        });
+        let mut rows = Vec::new();
+        while let Some((_, answer)) = answers.next().await {
+            rows.extend(answer?);
+        }
+        Ok(rows)
     }
 
     /// All that any slice lists, sorted.
@@ -392,17 +413,41 @@ impl Backend for Split {
         }
     }
 
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
-        let one = select.clone();
-        let mut answers = self.ask(self.cut(select.range, Bins::Whole)?, move |inner, range| {
-            let select = Select { range, ..one.clone() };
-            async move { inner.profiles(&select).await }.boxed()
-        });
-        let mut rows = Vec::new();
-        while let Some((_, answer)) = answers.next().await {
-            rows.extend(answer?);
-        }
-        Ok(rows)
+    async fn profiles(&self, select: &Select, report: &Report) -> Result<Vec<ProfileRow>, Error> {
+        self.list(select, report, |inner, select, report| {
+            async move { inner.profiles(&select, &report).await }.boxed()
+        })
+        .await
+    }
+
+    async fn exemplars(&self, select: &Select, report: &Report) -> Result<Vec<Exemplar>, Error> {
+        self.list(select, report, |inner, select, report| {
+            async move { inner.exemplars(&select, &report).await }.boxed()
+        })
+        .await
+    }
+
+    async fn heatmap(
+        &self,
+        select: &Select,
+        step: Step,
+        report: &Report,
+    ) -> Result<Vec<HeatmapCell>, Error> {
+        self.list(select, report, move |inner, select, report| {
+            async move { inner.heatmap(&select, step, &report).await }.boxed()
+        })
+        .await
+    }
+
+    async fn annotations(
+        &self,
+        select: &Select,
+        report: &Report,
+    ) -> Result<Vec<Annotation>, Error> {
+        self.list(select, report, |inner, select, report| {
+            async move { inner.annotations(&select, &report).await }.boxed()
+        })
+        .await
     }
 
     fn notices(&self) -> Vec<Notice> {

@@ -186,6 +186,9 @@ async fn a_coarse_grain_floors_what_is_listed() {
     memory.insert(&cpu, &Default::default(), Timestamp::from_nanos(1999), 0, &stacks).unwrap();
     let grain = Step::from_nanos(1000).unwrap();
     let memory = memory.with_capabilities(Capabilities::local("memory").with_grain(grain));
-    let rows = memory.profiles(&support::select(support::CPU, "{}")).await.unwrap();
+    let rows = memory
+        .profiles(&support::select(support::CPU, "{}"), &flamesql_backend::Report::new())
+        .await
+        .unwrap();
     assert_eq!(rows[0].time, Timestamp::from_nanos(1000));
 }

@@ -199,7 +199,10 @@ async fn a_sum_that_does_not_fit_is_an_error_and_not_a_file_less() {
         support::write(root.path(), "1.pb.gz", &bytes);
         let files = Files::open(root.path()).unwrap();
         assert_eq!(kind(total(&files, CPU).await), ErrorKind::Overflow);
-        assert_eq!(kind(files.profiles(&select(CPU, "{}")).await), ErrorKind::Overflow);
+        assert_eq!(
+            kind(files.profiles(&select(CPU, "{}"), &Report::new()).await),
+            ErrorKind::Overflow
+        );
         let groups = support::stacks(&files, &select(CPU, "{}"), &Grouping::default()).await;
         match stacks_fit {
             true => assert_eq!(groups.unwrap()[0].tree.stacks().count(), 2),

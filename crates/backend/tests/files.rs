@@ -87,7 +87,10 @@ async fn sample_labels_split_a_profile_and_win_over_the_path() -> Result<(), Err
     );
     let rows = series(&files, &select(CPU, r#"{thread=""}"#), &Grouping::default()).await?;
     assert_eq!(rows, ["{} 56"]);
-    assert_eq!(files.profiles(&select(CPU, "{}")).await?.len(), 3);
+    assert_eq!(
+        files.profiles(&select(CPU, "{}"), &flamesql_backend::Report::new()).await?.len(),
+        3
+    );
     Ok(())
 }
 
@@ -124,7 +127,7 @@ async fn a_profile_without_a_time_has_that_of_its_file() -> Result<(), Error> {
     }
     let files = Files::open(root.path())?;
     for id in [CPU, "profile:samples:count::"] {
-        let rows = files.profiles(&select(id, "{}")).await?;
+        let rows = files.profiles(&select(id, "{}"), &flamesql_backend::Report::new()).await?;
         assert_eq!(rows.iter().map(|row| row.time.nanos()).collect::<Vec<_>>(), [time], "{id}");
     }
     Ok(())

@@ -283,8 +283,8 @@ impl Backend for Liar {
             .boxed()
     }
 
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
-        let mut rows = self.inner.profiles(select).await?;
+    async fn profiles(&self, select: &Select, report: &Report) -> Result<Vec<ProfileRow>, Error> {
+        let mut rows = self.inner.profiles(select, report).await?;
         match self.lie {
             Lie::LosesAProfile => drop(rows.pop()),
             Lie::ListsProfilesBackwards => rows.reverse(),

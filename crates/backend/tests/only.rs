@@ -81,7 +81,7 @@ async fn profiles_are_chosen_by_the_ids_they_are_listed_with() -> Result<(), Err
         memory.insert_file("1.pb.gz", &support::cpu(time, time), Timestamp::from_nanos(0))?;
     }
     memory.insert_file("2.pb.gz", &with_spans(), Timestamp::from_nanos(0))?;
-    let rows = memory.profiles(&select(CPU, "{}")).await?;
+    let rows = memory.profiles(&select(CPU, "{}"), &Report::new()).await?;
     let listed: Vec<(&str, i64)> = rows.iter().map(|row| (row.id.as_str(), row.value)).collect();
     // A path that was put in twice has two ids.
     let right = [("1.pb.gz", 5), ("2.pb.gz#0", 19), ("2.pb.gz#1", 12), ("1.pb.gz@1", 6)];
@@ -159,7 +159,7 @@ async fn whoever_gives_up_a_question_ends_the_reading() {
     let question = select("profile:samples:count::", "{}");
     let (by, report) = (Grouping::default(), Report::new());
     assert!(files.series(&question, &by, &report).now_or_never().is_none());
-    assert!(files.profiles(&question).now_or_never().is_none());
+    assert!(files.profiles(&question, &Report::new()).now_or_never().is_none());
     assert!(files.profile_types(TimeRange::ALL).now_or_never().is_none());
     let mut n_read = files.notices().len();
     loop {
@@ -187,7 +187,7 @@ async fn files_have_no_apps() -> Result<(), Error> {
     for error in [
         files.series(&app, &Grouping::default(), &Report::new()).await.err(),
         support::stacks(&files, &app, &Grouping::default()).await.err(),
-        files.profiles(&app).await.err(),
+        files.profiles(&app, &Report::new()).await.err(),
         files.label_sets(&MetaQuery { profile_type, selector, range }).await.err(),
     ] {
         let error = error.unwrap();

@@ -82,7 +82,7 @@ async fn memory_keeps_to_its_limit() {
     for error in [
         memory.series(&select_in(long), &by, &report).await.err(),
         support::stacks(&memory, &select_in(long), &by).await.err(),
-        memory.profiles(&select_in(long)).await.err(),
+        memory.profiles(&select_in(long), &Report::new()).await.err(),
         memory.profile_types(long).await.err(),
         memory.label_sets(&meta(long)).await.err(),
         memory.label_names(&meta(long)).await.err(),
@@ -193,9 +193,9 @@ impl Backend for Probe {
         .boxed()
     }
 
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+    async fn profiles(&self, select: &Select, report: &Report) -> Result<Vec<ProfileRow>, Error> {
         let _running = Running::begin(&self.counts, select.range).await;
-        self.inner.profiles(select).await
+        self.inner.profiles(select, report).await
     }
 }
 
@@ -323,7 +323,7 @@ async fn nothing_is_asked_before_it_is_polled_nor_much_at_a_time_nor_after_it_is
         }
         let meta = MetaQuery { profile_type: None, selector: Selector::all(), range: select.range };
         assert_eq!(split.label_sets(&meta).await.unwrap().len(), 2);
-        assert_eq!(split.profiles(&select).await.unwrap().len(), 10);
+        assert_eq!(split.profiles(&select, &Report::new()).await.unwrap().len(), 10);
         assert_eq!(counts.most.load(Relaxed), concurrency.min(10));
         assert_eq!(counts.running.load(Relaxed), 0);
         assert!(
@@ -356,7 +356,7 @@ async fn a_range_of_too_many_slices_is_refused_before_anything_is_asked() {
         let errors = [
             split.series(&select, &Grouping::default(), &Report::new()).await.unwrap_err(),
             support::stacks(&split, &select, &Grouping::default()).await.unwrap_err(),
-            split.profiles(&select).await.unwrap_err(),
+            split.profiles(&select, &Report::new()).await.unwrap_err(),
             split.profile_types(range).await.unwrap_err(),
         ];
         for error in errors {
@@ -445,7 +445,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             assert_eq!(shown(&split, &select, &by).await, shown(&whole, &select, &by).await);
-            assert_eq!(split.profiles(&select).await.unwrap(), whole.profiles(&select).await.unwrap());
+            assert_eq!(split.profiles(&select, &Report::new()).await.unwrap(), whole.profiles(&select, &Report::new()).await.unwrap());
             let meta = MetaQuery { profile_type: None, selector: Selector::all(), range: select.range };
             assert_eq!(split.label_sets(&meta).await.unwrap(), whole.label_sets(&meta).await.unwrap());
             let values = (split.label_values("pod", &meta).await, whole.label_values("pod", &meta).await);

@@ -24,7 +24,7 @@ use datafusion::{
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
-use flamesql_backend::{MetaQuery, ProfileRow, Select};
+use flamesql_backend::{MetaQuery, ProfileRow, Report, Select};
 use flamesql_profile::{Labels, TimeRange};
 use flamesql_selector::Selector;
 use futures::stream;
@@ -202,7 +202,7 @@ impl MetaTable {
                     BTreeMap::new();
                 for profile_type in backend.profile_types(range).await? {
                     let select = Select::new(profile_type, Selector::all(), range);
-                    for row in backend.profiles(&select).await? {
+                    for row in backend.profiles(&select, &Report::new()).await? {
                         rows.entry((row.time, row.id.clone())).or_default().push(row);
                     }
                 }

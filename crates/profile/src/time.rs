@@ -208,6 +208,20 @@ impl Step {
     /// One nanosecond.
     pub const NANOSECOND: Self = Self(1);
 
+    /// The step of a picture of a range: a width that people use, of which the range has at most 120.
+    pub fn of_columns(range: TimeRange) -> Self {
+        const SECOND: i64 = 1_000_000_000;
+        const WIDTHS: [i64; 16] =
+            [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10_800, 21_600, 43_200];
+        let len = i128::from(range.end().nanos()) - i128::from(range.start().nanos());
+        let widths = WIDTHS.into_iter().map(|seconds| seconds * SECOND);
+        let fits = |width: &i64| len <= 120 * i128::from(*width);
+        // Beyond that in whole days.
+        let day = 86_400 * i128::from(SECOND);
+        let days = (len / (120 * day) + 1) * day;
+        Self(widths.into_iter().find(fits).unwrap_or(i64::try_from(days).unwrap_or(i64::MAX)))
+    }
+
     /// From nanoseconds; `None` if that is not above zero.
     pub const fn from_nanos(nanos: i64) -> Option<Self> {
         if nanos > 0 { Some(Self(nanos)) } else { None }

@@ -651,7 +651,7 @@ impl Backend for Files {
         .boxed()
     }
 
-    async fn profiles(&self, select: &Select) -> Result<Vec<ProfileRow>, Error> {
+    async fn profiles(&self, select: &Select, _report: &Report) -> Result<Vec<ProfileRow>, Error> {
         check(select)?;
         only_all("files", &select.only)?;
         let select = select.clone();

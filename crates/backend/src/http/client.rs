@@ -47,7 +47,7 @@ pub(crate) enum Body {
 }
 
 /// What came back, whatever its status.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: String,
@@ -84,7 +84,8 @@ impl Client {
                 builder.body(bytes.clone())
             }
         };
-        let builder = request.headers.iter().fold(builder, |b, (name, value)| b.header(*name, *value));
+        let builder =
+            request.headers.iter().fold(builder, |b, (name, value)| b.header(*name, *value));
         report.add_requests(1);
         let mut answer =
             builder.timeout(self.0.options.timeouts.request).send().await.map_err(fail)?;

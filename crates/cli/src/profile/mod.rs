@@ -112,7 +112,7 @@ struct Found {
 impl Found {
     /// Asks for them; a source that does not tell them apart leaves it open.
     async fn of(backend: &dyn Backend, select: &Select) -> Result<Self, flamesql_backend::Error> {
-        let rows = match backend.profiles(select).await {
+        let rows = match backend.profiles(select, &Report::new()).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
             rows => rows?,
         };

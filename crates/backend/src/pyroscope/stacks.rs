@@ -1,0 +1,353 @@
+//! Merged stacks: complete, and exact in time.
+
+use bytes::Bytes;
+use flamesql_profile::{
+    Labels, StackTree, StackTreeBuilder, flamebearer::Levels, pprof, pyroscope_tree,
+};
+use flamesql_proto::querier::v1::{
+    FlameGraph, ProfileFormat, SelectMergeProfileRequest, SelectMergeSpanProfileRequest,
+    SelectMergeSpanProfileResponse, SelectMergeStacktracesRequest, SelectMergeStacktracesResponse,
+};
+use futures::future;
+
+use super::{
+    Pyroscope,
+    millis::{Millis, time},
+    rpc::Method,
+    series::wrapped,
+};
+use crate::{Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup};
+
+const MERGE: Method =
+    Method { path: "/querier.v1.QuerierService/SelectMergeStacktraces", what: "ask for stacks" };
+const MERGE_SPANS: Method = Method {
+    path: "/querier.v1.QuerierService/SelectMergeSpanProfile",
+    what: "ask for the stacks of spans",
+};
+const MERGE_PROFILE: Method = Method {
+    path: "/querier.v1.QuerierService/SelectMergeProfile",
+    what: "ask for stacks as pprof",
+};
+
+/// As many as a server takes unless it is told otherwise.
+pub(super) const MAX_NODES: i64 = 1 << 20;
+
+/// The stacks of one group; `None` if there are none.
+pub(super) async fn group(
+    source: &Pyroscope,
+    select: &Select,
+    grouping: &Grouping,
+    report: &Report,
+) -> Result<Option<StackGroup>, Error> {
+    if *grouping != Grouping::default() {
+        let what = format!(
+            "ask {} for the stacks of several groups: it merges all that is chosen into one",
+            source.rpc.base()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
+    let question = Question::new(source, select, MAX_NODES, report).await?;
+    let (Some(question), Some(range)) = (question, source.millis(select.range)) else {
+        return Ok(None);
+    };
+    let tree = question.exact(range).await?;
+    Ok((!tree.is_empty()).then(|| StackGroup {
+        labels: Labels::default(),
+        time: time(range.start),
+        tree,
+        has_negative: false,
+    }))
+}
+
+/// The sum of all stacks of a range: right however few nodes are asked for.
+pub(super) async fn total(
+    source: &Pyroscope,
+    select: &Select,
+    range: Millis,
+    report: &Report,
+) -> Result<i64, Error> {
+    match Question::new(source, select, 1, report).await? {
+        Some(question) => question.exact_total(range).await,
+        None => Ok(0),
+    }
+}
+
+/// Whether the server makes a choice by trace: one that does refuses what is no trace's id.
+pub(super) async fn knows_traces(source: &Pyroscope, report: &Report) -> Result<bool, Error> {
+    let question = SelectMergeStacktracesRequest {
+        profile_type_id: "::::".to_owned(),
+        label_selector: "{}".to_owned(),
+        start: 1,
+        end: 2,
+        max_nodes: Some(1),
+        trace_id_selector: vec!["none".to_owned()],
+        ..SelectMergeStacktracesRequest::default()
+    };
+    let answer: Result<SelectMergeStacktracesResponse, Error> =
+        source.rpc.call(MERGE, &question, report).await;
+    match answer {
+        Ok(_) => Ok(false),
+        Err(error) => match error.kind() {
+            ErrorKind::InvalidQuery => Ok(true),
+            ErrorKind::Unsupported => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+/// What is asked, as the server is told.
+struct Question<'a> {
+    source: &'a Pyroscope,
+    id: String,
+    selector: String,
+    only: Only,
+    max_nodes: i64,
+    report: &'a Report,
+}
+
+impl<'a> Question<'a> {
+    /// `None` if the choice is of none.
+    async fn new(
+        source: &'a Pyroscope,
+        select: &Select,
+        max_nodes: i64,
+        report: &'a Report,
+    ) -> Result<Option<Self>, Error> {
+        use crate::Backend as _;
+        source.capabilities().check_only(&select.only)?;
+        source.check_type(&select.profile_type)?;
+        let selector = source.selector(&select.selector, select.range, report).await?;
+        // What is no id is none that a sample could have; a server takes it for a mistake.
+        let ids = |ids: &[String], is_id: fn(&str) -> bool| {
+            let ids = ids.iter().map(|id| id.to_ascii_lowercase());
+            ids.filter(|id| is_id(id)).collect::<Vec<_>>()
+        };
+        let only = match &select.only {
+            Only::All => Only::All,
+            Only::Spans(spans) => Only::Spans(ids(spans, |id| is_hex(id, 16))),
+            Only::Traces(traces) => Only::Traces(ids(traces, |id| is_hex(id, 32))),
+            Only::Profiles(profiles) => Only::Profiles(ids(profiles, is_uuid)),
+        };
+        if let Only::Spans(ids) | Only::Traces(ids) | Only::Profiles(ids) = &only
+            && ids.is_empty()
+        {
+            return Ok(None);
+        }
+        if let Only::Traces(_) = only {
+            source.check_traces(report).await?;
+        }
+        let id = select.profile_type.as_str().to_owned();
+        Ok(Some(Self { source, id, selector, only, max_nodes, report }))
+    }
+
+    /// The stacks of `[start, end)`: see `millis.rs`. What lies on the end is asked for as well, and taken off.
+    async fn exact(&self, range: Millis) -> Result<StackTree, Error> {
+        self.twice(range, |all, border| less(&all, &border)).await
+    }
+
+    /// As `exact`, the sum alone.
+    async fn exact_total(&self, range: Millis) -> Result<i64, Error> {
+        self.twice(range, |all, border| {
+            let (all, border) = (sum(&all)?, sum(&border)?);
+            Ok(all.checked_sub(border).filter(|value| *value >= 0))
+        })
+        .await
+    }
+
+    /// Asks for both answers, and once more if one does not fit the other: data came in between.
+    async fn twice<T>(
+        &self,
+        Millis { start, end }: Millis,
+        subtract: impl Fn(StackTree, StackTree) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..2 {
+            let (all, border) =
+                future::try_join(self.ask(start, end + 1), self.ask(end, end + 1)).await?;
+            if let Some(answer) = subtract(all, border)? {
+                return Ok(answer);
+            }
+        }
+        let what = format!(
+            "cannot tell the stacks of {} at {}: data came in while they were asked for, twice",
+            Millis { start, end }.range(),
+            self.source.rpc.base()
+        );
+        Err(Error::new(ErrorKind::Changed, what)
+            .with_hint("ask again, or for a range that ended a while ago"))
+    }
+
+    /// What the server has between two milliseconds, both included in its own way.
+    async fn ask(&self, start: i64, end: i64) -> Result<StackTree, Error> {
+        let merged = match &self.only {
+            Only::Spans(_) => self.spans(start, end).await?,
+            _ => match self.merge(start, end).await {
+                // The server's own limit is lower; pprof has none.
+                Err(error) if error.to_string().contains("max flamegraph nodes limit") => {
+                    return self.pprof(start, end).await;
+                }
+                merged => merged?,
+            },
+        };
+        let tree = merged.decode(self)?;
+        if tree.stacks().any(|(_, value)| value < 0) {
+            return Err(wrapped());
+        }
+        if self.max_nodes > 1 && is_cut(&tree, self.max_nodes) {
+            return match &self.only {
+                Only::Spans(_) => Err(self.too_many()),
+                _ => self.pprof(start, end).await,
+            };
+        }
+        Ok(tree)
+    }
+
+    fn too_many(&self) -> Error {
+        let what = format!(
+            "ask {} for the stacks of spans: there are more than {MAX_NODES}, and it cuts off the rest",
+            self.source.rpc.base()
+        );
+        Error::new(ErrorKind::Unsupported, what).with_hint("name fewer spans, or a shorter range")
+    }
+
+    async fn merge(&self, start: i64, end: i64) -> Result<Merged, Error> {
+        let mut question = SelectMergeStacktracesRequest {
+            profile_type_id: self.id.clone(),
+            label_selector: self.selector.clone(),
+            start,
+            end,
+            max_nodes: Some(self.max_nodes),
+            ..SelectMergeStacktracesRequest::default()
+        };
+        if self.source.generation.knows_trees() {
+            question.set_format(ProfileFormat::Tree);
+        }
+        match &self.only {
+            Only::Traces(ids) => question.trace_id_selector.clone_from(ids),
+            Only::Profiles(ids) => question.profile_id_selector.clone_from(ids),
+            _ => {}
+        }
+        let answer: SelectMergeStacktracesResponse =
+            self.source.rpc.call(MERGE, &question, self.report).await?;
+        Ok(Merged { tree: answer.tree, graph: answer.flamegraph })
+    }
+
+    async fn spans(&self, start: i64, end: i64) -> Result<Merged, Error> {
+        let Only::Spans(ids) = &self.only else { return self.merge(start, end).await };
+        let mut question = SelectMergeSpanProfileRequest {
+            profile_type_id: self.id.clone(),
+            label_selector: self.selector.clone(),
+            span_selector: ids.clone(),
+            start,
+            end,
+            max_nodes: Some(self.max_nodes),
+            ..SelectMergeSpanProfileRequest::default()
+        };
+        question.set_format(ProfileFormat::Tree);
+        let answer: SelectMergeSpanProfileResponse =
+            self.source.rpc.call(MERGE_SPANS, &question, self.report).await?;
+        Ok(Merged { tree: answer.tree, graph: answer.flamegraph })
+    }
+
+    /// As pprof, which is never cut, and takes several times as long.
+    async fn pprof(&self, start: i64, end: i64) -> Result<StackTree, Error> {
+        let mut question = SelectMergeProfileRequest {
+            profile_type_id: self.id.clone(),
+            label_selector: self.selector.clone(),
+            start,
+            end,
+            ..SelectMergeProfileRequest::default()
+        };
+        match &self.only {
+            Only::Traces(ids) => question.trace_id_selector.clone_from(ids),
+            Only::Profiles(ids) => question.profile_id_selector.clone_from(ids),
+            _ => {}
+        }
+        let bytes = self.source.rpc.call_raw(MERGE_PROFILE, &question, self.report).await?;
+        let tree = pprof::decode(&bytes).and_then(|profile| match profile.n_samples() {
+            0 => Ok(StackTree::default()),
+            _ => profile.tree(0),
+        });
+        tree.map_err(|error| self.damaged(error))
+    }
+
+    /// Says so where names of functions were no UTF-8.
+    fn note_replaced(&self, n_texts: usize) {
+        if n_texts > 0 {
+            self.report.add_notice(Notice {
+                subject: self.source.rpc.base().to_owned(),
+                reason: format!(
+                    "{n_texts} names of functions are not UTF-8; what is not is shown as \u{fffd}"
+                ),
+                is_missing: false,
+            });
+        }
+    }
+
+    fn damaged(&self, error: flamesql_profile::Error) -> Error {
+        if error.kind() == flamesql_profile::ErrorKind::Overflow {
+            return Error::sum(error);
+        }
+        let what = format!("cannot read the stacks of {}: {error}", self.source.rpc.base());
+        Error::new(ErrorKind::Unreadable, what).with_source(error)
+    }
+}
+
+/// Stacks in one of the forms in which a server answers, whatever it was asked for.
+struct Merged {
+    tree: Bytes,
+    graph: Option<FlameGraph>,
+}
+
+impl Merged {
+    fn decode(self, question: &Question<'_>) -> Result<StackTree, Error> {
+        let decoded = match self.graph {
+            Some(graph) if self.tree.is_empty() => {
+                let FlameGraph { names, levels, total, max_self } = graph;
+                let levels = levels.into_iter().map(|level| level.values).collect();
+                Levels { names, levels, total, max_self }.decode()
+            }
+            _ => pyroscope_tree::decode(&self.tree).map(|decoded| {
+                question.note_replaced(decoded.replaced_texts());
+                decoded.into_tree()
+            }),
+        };
+        decoded.map_err(|error| question.damaged(error))
+    }
+}
+
+/// Whether the server may have left nodes out. It keeps at least as many as it is asked for where there are more, and
+/// calls the rest `other`, as a function may be called as well.
+fn is_cut(tree: &StackTree, max_nodes: i64) -> bool {
+    tree.len() as u64 > max_nodes.unsigned_abs() && tree.has_other()
+}
+
+fn sum(tree: &StackTree) -> Result<i64, Error> {
+    tree.total().map_err(Error::sum)
+}
+
+/// One tree less another, which is nearly always empty; `None` if something of the other is not in the first.
+fn less(all: &StackTree, border: &StackTree) -> Result<Option<StackTree>, Error> {
+    if border.is_empty() {
+        return Ok(Some(all.clone()));
+    }
+    let mut builder = StackTreeBuilder::new();
+    builder.merge(all).map_err(Error::sum)?;
+    let n_nodes = builder.len();
+    let nodes = builder.merge_shape(border).map_err(Error::sum)?;
+    for (node, value) in border.stacks() {
+        builder.add(nodes[node.index()], -value).map_err(Error::sum)?;
+    }
+    let tree = builder.finish();
+    let is_right = tree.len() == n_nodes && tree.stacks().all(|(_, value)| value >= 0);
+    Ok(is_right.then_some(tree))
+}
+
+fn is_hex(id: &str, len: usize) -> bool {
+    id.len() == len && id.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn is_uuid(id: &str) -> bool {
+    let mut parts = id.split('-');
+    [8, 4, 4, 4, 12].iter().all(|len| parts.next().is_some_and(|part| is_hex(part, *len)))
+        && parts.next().is_none()
+}
