@@ -4,11 +4,13 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// Why a source could not answer.
 ///
-/// `Display` is one line that names what was attempted; the cause is in [`std::error::Error::source`].
+/// `Display` is one line that names what was attempted; the cause is in [`std::error::Error::source`], and
+/// [`Error::hint`] says what to do next, where that is known.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     what: String,
+    hint: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -24,6 +26,8 @@ pub enum ErrorKind {
     InvalidQuery,
     /// This kind of source has no answer to such a question.
     Unsupported,
+    /// What says how to reach the source makes no sense: an address that is none, a certificate that does not parse.
+    InvalidOptions,
     /// The source does not answer for now: no connection, no answer in time, or a fault of the server's own. Asked
     /// later, it may.
     Unavailable,
@@ -40,7 +44,14 @@ pub enum ErrorKind {
 impl Error {
     /// An error that says what was attempted and why it failed.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self { kind, what: what.into(), hint: None, source: None }
+    }
+
+    /// The same error with what to do next, in one line.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     /// The same error with its cause.
@@ -53,6 +64,11 @@ impl Error {
     /// The kind, to act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Whether it speaks of a part of the source alone, so that the other parts may still be answered.

@@ -47,6 +47,9 @@ mod split;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
+#[cfg(all(feature = "conformance", feature = "http"))]
+#[doc(hidden)]
+pub use self::http::door;
 #[cfg(feature = "http")]
 pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
 pub use self::{
