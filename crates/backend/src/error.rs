@@ -4,7 +4,8 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// Why a source could not answer.
 ///
-/// `Display` is one line that names what was attempted; the cause is in [`std::error::Error::source`].
+/// `Display` is one line that names what was attempted; the cause is in [`std::error::Error::source`], and
+/// [`Error::hint`] says what to do next, where that is known.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -25,6 +26,8 @@ pub enum ErrorKind {
     InvalidQuery,
     /// This kind of source has no answer to such a question.
     Unsupported,
+    /// What says how to reach the source makes no sense: an address that is none, a certificate that does not parse.
+    InvalidOptions,
     /// The source does not answer for now: no connection, no answer in time, or a fault of the server's own. Asked
     /// later, it may.
     Unavailable,
@@ -44,6 +47,13 @@ impl Error {
         Self { kind, what: what.into(), hint: None, source: None }
     }
 
+    /// The same error with what to do next, in one line.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// The same error with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -51,21 +61,14 @@ impl Error {
         self
     }
 
-    /// The same error with what to do next.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+    /// The kind, to act on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
     }
 
     /// What to do next.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
-    }
-
-    /// The kind, to act on.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
     }
 
     /// Whether it speaks of a part of the source alone, so that the other parts may still be answered.

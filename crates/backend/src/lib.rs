@@ -49,6 +49,9 @@ mod split;
 
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
+#[cfg(all(feature = "conformance", feature = "http"))]
+#[doc(hidden)]
+pub use self::http::door;
 #[cfg(feature = "http")]
 pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
 #[cfg(feature = "pyroscope")]

@@ -7,6 +7,8 @@ mod backends;
 mod bad_input;
 // The example program.
 mod example;
+// All that can go wrong between us and a server.
+mod faults;
 // What `Files` makes of paths, names, sample labels and times.
 mod files;
 // Backends that lie: each check has to be able to fail.
@@ -18,4 +20,5 @@ mod shop;
 // Ranges longer than a source takes: slices, and what becomes of them.
 mod split;
 
+mod faulty;
 mod support;

@@ -110,7 +110,7 @@ fn exit_code(error: &anyhow::Error, is_strict: bool) -> u8 {
         if let Some(error) = cause.downcast_ref::<flamesql_backend::Error>() {
             use flamesql_backend::ErrorKind;
             return match error.kind() {
-                ErrorKind::NotFound => USAGE,
+                ErrorKind::NotFound | ErrorKind::InvalidOptions => USAGE,
                 ErrorKind::Unauthorized => NOT_AUTHORISED,
                 ErrorKind::Unreadable | ErrorKind::Changed if is_strict => NOT_STRICT,
                 _ => FAILED,
@@ -148,6 +148,8 @@ fn message(error: &anyhow::Error) -> String {
             usage.hint.as_deref()
         } else if let Some(error) = cause.downcast_ref::<flamesql_engine::Error>() {
             excerpt = excerpt.or(error.excerpt());
+            error.hint()
+        } else if let Some(error) = cause.downcast_ref::<flamesql_backend::Error>() {
             error.hint()
         } else if let Some(error) = cause.downcast_ref::<flamesql_selector::Error>() {
             error.hint()
@@ -187,6 +189,7 @@ mod tests {
             ),
             (flamesql_selector::Selector::parse("{").unwrap_err().into(), 2, 2),
             (BackendError::new(ErrorKind::NotFound, "no").into(), 2, 2),
+            (BackendError::new(ErrorKind::InvalidOptions, "no").into(), 2, 2),
             (BackendError::new(ErrorKind::Overflow, "no").into(), 1, 1),
             (unreadable().into(), 1, 4),
             (EngineError::new(EngineKind::Backend, "no").with_source(unreadable()).into(), 1, 4),
@@ -209,5 +212,9 @@ mod tests {
         let error =
             Err::<(), _>(Usage::new("full").with_hint("less")).context("it is full").unwrap_err();
         assert_eq!(message(&error), "error: it is full\nhint: less\n");
+        let backend = BackendError::new(ErrorKind::Unavailable, "no").with_hint("yes");
+        let expected = "error: no\nhint: yes\n";
+        assert_eq!(message(&backend.clone().into()), expected);
+        assert_eq!(message(&EngineError::from(backend).into()), expected);
     }
 }

@@ -103,12 +103,8 @@ impl From<flamesql_backend::Error> for Error {
             flamesql_backend::ErrorKind::Internal => ErrorKind::Internal,
             _ => ErrorKind::Backend,
         };
-        let ours = Self::new(kind, error.to_string());
-        let ours = match error.hint() {
-            Some(hint) => ours.with_hint(hint),
-            None => ours,
-        };
-        ours.with_source(error)
+        let hint = error.hint().map(str::to_owned);
+        Self { hint, ..Self::new(kind, error.to_string()).with_source(error) }
     }
 }
 

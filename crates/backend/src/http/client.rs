@@ -1,29 +1,60 @@
-//! One request, one answer.
+//! One request, one answer: sent, waited for, asked again where that helps.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use flamesql_profile::Timestamp;
+use flate2::{Compression, write::GzEncoder};
+use reqwest::{
+    Url,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
+    redirect::{Action, Attempt, Policy},
+};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::HttpOptions;
+use super::{
+    HttpOptions,
+    address::{Address, shown},
+    again::{backoff, is_passing, retry_after},
+    body::{Body as Inflating, Refused},
+    headers::Headers,
+    proxy::{self, Way},
+    reason::{self, Reason, bytes, duration},
+    tls,
+};
 use crate::{Error, ErrorKind, Report};
+
+/// Smaller bodies are sent as they are: gzip would save nothing.
+const GZIP_FROM: usize = 1 << 10;
+/// How many redirections within the same server are followed.
+const MAX_REDIRECTIONS: usize = 5;
+/// How much of an answer a message quotes.
+const MAX_QUOTE: usize = 200;
 
 /// A server, and how to reach it. Cloning gives another handle on the same connections.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
-    base: String,
+    address: Address,
+    way: Way,
     client: reqwest::Client,
+    headers: Headers,
     options: HttpOptions,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("base", &self.0.base).finish_non_exhaustive()
+        f.debug_struct("Client").field("base", &self.0.address.base).finish_non_exhaustive()
     }
 }
 
-/// What is sent.
+/// What is sent. It only reads, whatever its method: it may be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// What it is for, to go on in `cannot <what>: ...`, such as `list the profile types`.
@@ -55,49 +86,292 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
+impl Request {
+    /// The same with its body as gzip, if it is large enough for that. For servers that read it.
+    #[must_use]
+    pub(crate) fn gzip(mut self) -> Self {
+        if let Body::Post { bytes, .. } = &mut self.body
+            && bytes.len() >= GZIP_FROM
+        {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(bytes).expect("writing to memory does not fail");
+            *bytes = encoder.finish().expect("writing to memory does not fail").into();
+            self.headers.push(("content-encoding", "gzip"));
+        }
+        self
+    }
+}
+
+/// What is known of a try while it is under way.
+#[derive(Default)]
+struct Progress {
+    has_head: bool,
+    /// Of the body, on the wire.
+    received: u64,
+    announced: Option<u64>,
+    retry_after: Option<Duration>,
+}
+
+/// A request as the HTTP client takes it.
+struct Prepared<'a> {
+    request: &'a Request,
+    url: Url,
+    headers: HeaderMap,
+}
+
 impl Client {
-    /// A client for a URL of `http` or `https`. User and password in it are taken as basic authentication.
+    /// A client for a URL of `http` or `https`. User and password in it are taken as basic authentication, unless the
+    /// options have another.
     pub(crate) fn new(url: &str, options: &HttpOptions) -> Result<Self, Error> {
-        let client = reqwest::Client::builder().build().map_err(|error| {
-            Error::new(ErrorKind::Internal, "set up the way to a server").with_source(error)
+        let address = Address::parse(url)?;
+        let headers = Headers::new(options, address.user.as_ref())?;
+        let builder = reqwest::Client::builder();
+        let (builder, way) = proxy::set_up(builder, &options.proxy, &address)?;
+        let tls = tls::config(&options.tls, address.is_https || way.may_be_tls)?;
+        let timeouts = &options.timeouts;
+        let mut builder = builder
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::custom(within_the_server))
+            .referer(false)
+            .tcp_keepalive(limit(timeouts.keep_alive))
+            .http2_keep_alive_interval(limit(timeouts.keep_alive))
+            .pool_idle_timeout(limit(timeouts.idle))
+            .pool_max_idle_per_host(match timeouts.max_idle {
+                0 => usize::MAX,
+                max => max,
+            });
+        if let Some(connect) = limit(timeouts.to_connect(address.is_https)) {
+            builder = builder.connect_timeout(connect);
+        }
+        // What it says of its parts names none of ours, and all of them have been looked at.
+        let client = builder.build().map_err(|_| {
+            Error::new(ErrorKind::Internal, "set up a client of HTTP: it refuses its options")
         })?;
-        let base = url.trim_end_matches('/').to_owned();
-        Ok(Self(Arc::new(Inner { base, client, options: options.clone() })))
+        let options = options.clone();
+        Ok(Self(Arc::new(Inner { address, way, client, headers, options })))
     }
 
     /// Where the server is, without what may be a secret.
     pub(crate) fn base(&self) -> &str {
-        &self.0.base
+        &self.0.address.base
     }
 
     /// Sends a request, more than once if a try failed for a reason that may pass, and counts tries and bytes.
+    ///
+    /// An answer of any status is an answer, except a redirection to another place and a status that asks for more time
+    /// than there is. Dropping the future ends the request, on the wire as well.
     pub(crate) async fn send(&self, request: &Request, report: &Report) -> Result<Response, Error> {
-        let url = format!("{}{}", self.0.base, request.path);
-        let fail = |error: reqwest::Error| {
-            let what = format!("cannot {} at {}", request.what, self.0.base);
-            Error::new(ErrorKind::Unavailable, what).with_source(error.without_url())
+        let inner = &*self.0;
+        let prepared = inner.prepare(request)?;
+        let whole = inner.options.timeouts.request;
+        let deadline = limit(whole).and_then(|whole| Instant::now().checked_add(whole));
+        let mut before = None;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            report.add_requests(1);
+            let mut progress = Progress::default();
+            let once = inner.once(&prepared, &mut progress, report);
+            let mut outcome = match deadline {
+                None => once.await,
+                Some(deadline) => match timeout_at(deadline, once).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(progress.too_late(whole)),
+                },
+            };
+            let may_pass = match &outcome {
+                Ok(response) => {
+                    is_passing(response.status)
+                        || response.status == 500 && (request.is_passing)(response)
+                }
+                Err(reason) => reason.may_pass,
+            };
+            if !may_pass || tries > inner.options.max_retries {
+                return outcome.map_err(|reason| inner.fail(request, reason, tries, before));
+            }
+            let wait = progress.retry_after.unwrap_or_default().max(backoff(tries));
+            if deadline.is_some_and(|at| wait >= at.saturating_duration_since(Instant::now())) {
+                if let (Ok(response), Some(asked)) = (&outcome, progress.retry_after) {
+                    // To say at once what is wrong is better than to wait in vain.
+                    outcome = Err(inner.too_busy(response, asked));
+                }
+                return outcome.map_err(|reason| inner.fail(request, reason, tries, before));
+            }
+            before = Some(match outcome {
+                Ok(response) => format!("status {}", response.status),
+                Err(reason) => reason.text,
+            });
+            sleep(wait).await;
+        }
+    }
+
+    /// A text of the server's, without our secrets in case it repeats them.
+    pub(crate) fn conceal(&self, text: &str) -> String {
+        self.0.headers.conceal(text)
+    }
+}
+
+impl Inner {
+    fn prepare<'a>(&self, request: &'a Request) -> Result<Prepared<'a>, Error> {
+        let url = Url::parse(&format!("{}{}", self.address.base, request.path)).map_err(|_| {
+            let what = format!("cannot {}: its path is malformed", request.what);
+            Error::new(ErrorKind::Internal, what)
+        })?;
+        Ok(Prepared { request, url, headers: self.headers.of(request)? })
+    }
+
+    /// One try.
+    async fn once(
+        &self,
+        prepared: &Prepared<'_>,
+        progress: &mut Progress,
+        report: &Report,
+    ) -> Result<Response, Reason> {
+        let url = prepared.url.clone();
+        let builder = match &prepared.request.body {
+            Body::None => self.client.get(url),
+            Body::Post { bytes, .. } => self.client.post(url).body(bytes.clone()),
         };
-        let builder = match &request.body {
-            Body::None => self.0.client.get(url),
-            Body::Post { content_type, bytes } => {
-                let builder = self.0.client.post(url).header("content-type", *content_type);
-                builder.body(bytes.clone())
+        let sent = builder.headers(prepared.headers.clone()).send().await;
+        let mut answer = sent.map_err(|error| {
+            let connect = self.options.timeouts.to_connect(self.address.is_https);
+            reason::of_head(&error, &self.address, &self.way, connect)
+        })?;
+        progress.has_head = true;
+        let status = answer.status().as_u16();
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        if let (300..400, Some(location)) = (status, header(LOCATION)) {
+            return Err(self.redirected(status, answer.url().join(location).ok().as_ref()));
+        }
+        progress.retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, now()));
+        progress.announced = header(CONTENT_LENGTH).and_then(|value| value.parse().ok());
+        let max = self.options.max_answer_bytes;
+        if progress.announced.is_some_and(|announced| announced > max) {
+            return Err(too_large(max));
+        }
+        let is_gzip = match header(CONTENT_ENCODING).unwrap_or("identity") {
+            "" | "identity" => false,
+            "gzip" | "x-gzip" => true,
+            other => {
+                return Err(Reason::new(format!("it answers in {other:?}, asked for gzip")));
             }
         };
-        let builder =
-            request.headers.iter().fold(builder, |b, (name, value)| b.header(*name, *value));
-        report.add_requests(1);
-        let mut answer =
-            builder.timeout(self.0.options.timeouts.request).send().await.map_err(fail)?;
-        let content_type = answer.headers().get("content-type");
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = content_type.to_owned();
-        let status = answer.status().as_u16();
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(fail)? {
+        let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+        let mut body = Inflating::new(is_gzip, progress.announced, max);
+        let refused = |refused| match refused {
+            Refused::TooLarge => too_large(max),
+            Refused::Damaged => Reason::new("the answer is damaged: it is no whole gzip"),
+        };
+        loop {
+            let chunk = answer.chunk().await;
+            let broken = |_| reason::of_rest(progress.received, progress.announced);
+            let Some(chunk) = chunk.map_err(broken)? else { break };
+            progress.received += chunk.len() as u64;
             report.add_bytes(chunk.len() as u64);
-            body.extend_from_slice(&chunk);
+            if progress.received > max {
+                return Err(too_large(max));
+            }
+            body.push(&chunk).map_err(refused)?;
         }
-        Ok(Response { status, content_type, body: body.freeze() })
+        Ok(Response { status, content_type, body: body.finish().map_err(refused)? })
     }
+
+    /// A redirection is not followed to another place: whoever is there is not to have what was meant for this server.
+    fn redirected(&self, status: u16, to: Option<&Url>) -> Reason {
+        let place = to.map_or_else(|| "nowhere".to_owned(), shown);
+        let text = format!("it answers {status} and sends to {place}");
+        if to.is_some_and(is_login) {
+            let hint = if self.headers.has_credentials() {
+                "are the credentials right, and is it the address of the server itself?"
+            } else {
+                "give a token, or user and password"
+            };
+            return Reason::new(format!("{text}, which is a login"))
+                .with_kind(ErrorKind::Unauthorized)
+                .with_hint(hint);
+        }
+        Reason::new(text).with_kind(ErrorKind::NotFound).with_hint("is that the address to take?")
+    }
+
+    fn too_busy(&self, response: &Response, asked: Duration) -> Reason {
+        let text = String::from_utf8_lossy(&response.body);
+        let is_quoted = !response.content_type.contains("html") && !text.trim().is_empty();
+        let quote = if is_quoted {
+            let line: Vec<&str> = text.split_whitespace().collect();
+            let line = self.headers.conceal(&line.join(" "));
+            format!(": {}", line.chars().take(MAX_QUOTE).collect::<String>())
+        } else {
+            String::new()
+        };
+        Reason::new(format!(
+            "it answers {} and asks to wait {}, longer than is left of {}{quote}",
+            response.status,
+            duration(asked),
+            duration(self.options.timeouts.request),
+        ))
+    }
+
+    fn fail(&self, request: &Request, reason: Reason, tries: u32, before: Option<String>) -> Error {
+        let mut what = format!("cannot {} at {}: {}", request.what, self.address.base, reason.text);
+        match before {
+            Some(before) if before != reason.text => {
+                what.push_str(&format!(" ({tries} tries; before: {before})"));
+            }
+            Some(_) => what.push_str(&format!(" ({tries} tries)")),
+            None => {}
+        }
+        let error = Error::new(reason.kind, what);
+        match reason.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl Progress {
+    fn too_late(&self, whole: Duration) -> Reason {
+        let whole = duration(whole);
+        let text = if self.has_head {
+            let bytes = bytes(self.received, self.announced);
+            format!("the answer is not complete within {whole}: {bytes} came")
+        } else {
+            format!("no answer within {whole}")
+        };
+        Reason::new(text).with_hint("ask for a shorter range, or give it more time")
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Zero is no limit, as in Grafana.
+fn limit(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| !duration.is_zero())
+}
+
+fn too_large(max: u64) -> Reason {
+    Reason::new(format!("the answer is larger than the limit of {max} bytes"))
+        .with_hint("ask for a shorter range or fewer labels, or raise the limit")
+}
+
+/// Follows what keeps the request as it is, within the same server.
+fn within_the_server(attempt: Attempt<'_>) -> Action {
+    let previous = attempt.previous();
+    let is_same = previous.last().is_some_and(|last| last.origin() == attempt.url().origin());
+    let keeps = matches!(attempt.status().as_u16(), 307 | 308);
+    if is_same && keeps && previous.len() <= MAX_REDIRECTIONS && !is_login(attempt.url()) {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+fn is_login(url: &Url) -> bool {
+    let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+    let place = place.to_ascii_lowercase();
+    ["login", "signin", "sign-in", "sign_in", "oauth", "/auth", "sso.", "/sso", "saml"]
+        .iter()
+        .any(|word| place.contains(word))
 }

@@ -3,9 +3,18 @@
 //! [`HttpOptions`] says how to reach and whom to be; `Client` sends one request and gives the answer with its status,
 //! inflated and within a limit. What a status means is the adapters' business.
 
+mod address;
+mod again;
+mod body;
 mod client;
+#[cfg(feature = "conformance")]
+pub mod door;
+mod headers;
 mod options;
+mod proxy;
+mod reason;
 mod secret;
+mod tls;
 
 pub(crate) use self::client::{Body, Client, Request, Response};
 pub use self::{

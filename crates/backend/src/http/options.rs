@@ -8,9 +8,9 @@ use super::Secret;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// User and password of basic authentication.
+    /// User and password of basic authentication. They stand against those in the URL.
     pub basic_auth: Option<(String, Secret)>,
-    /// A bearer token.
+    /// A bearer token; not together with a password.
     pub token: Option<Secret>,
     /// The tenant, sent as `X-Scope-OrgID`; `a|b` reads of two.
     pub tenant: Option<String>,
@@ -22,7 +22,7 @@ pub struct HttpOptions {
     pub proxy: Proxy,
     /// How long what may take.
     pub timeouts: Timeouts,
-    /// How large an answer may be, inflated.
+    /// How large an answer may be, on the wire and inflated.
     pub max_answer_bytes: u64,
     /// How often a request is asked again that failed for a reason that may pass.
     pub max_retries: u32,
@@ -48,11 +48,12 @@ impl Default for HttpOptions {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// PEM of the authorities to trust; none means those of the system.
+    /// PEM of the authorities to trust, instead of those of the system.
     pub ca_certificate: Option<String>,
     /// PEM of our certificate and its key.
     pub client_certificate: Option<(String, Secret)>,
-    /// The name that the server's certificate must have, where it is not that of the URL.
+    /// The name that the server's certificate must have, where it is not that of the URL. The server is still asked for
+    /// its certificate by the name in the URL.
     pub server_name: Option<String>,
     /// Whether any certificate is taken.
     pub skip_verify: bool,
@@ -62,16 +63,16 @@ pub struct TlsOptions {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Proxy {
-    /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
+    /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say. A server on this machine is asked without one.
     #[default]
     System,
     /// None.
     None,
-    /// This one.
+    /// This one, of `http` or `https`; user and password may stand in it.
     Url(Secret),
 }
 
-/// How long what may take; the defaults are those of Grafana's data sources.
+/// How long what may take; the defaults are those of Grafana's data sources. Zero is no limit.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -79,11 +80,11 @@ pub struct Timeouts {
     pub request: Duration,
     /// Making a connection.
     pub connect: Duration,
-    /// The TLS handshake.
+    /// The TLS handshake. What it does not use of this time a connection may, and the other way round.
     pub tls_handshake: Duration,
     /// How long an idle connection is kept.
     pub idle: Duration,
-    /// How often a connection is looked after.
+    /// How often it is made sure that a silent connection still is one; zero is never.
     pub keep_alive: Duration,
     /// How many idle connections are kept.
     pub max_idle: usize,
@@ -98,6 +99,17 @@ impl Default for Timeouts {
             idle: Duration::from_secs(90),
             keep_alive: Duration::from_secs(30),
             max_idle: 100,
+        }
+    }
+}
+
+impl Timeouts {
+    /// How long it may take until a connection can be used.
+    pub(super) fn to_connect(self, is_https: bool) -> Duration {
+        match (self.connect, self.tls_handshake) {
+            (connect, _) if !is_https => connect,
+            (Duration::ZERO, _) | (_, Duration::ZERO) => Duration::ZERO,
+            (connect, handshake) => connect.saturating_add(handshake),
         }
     }
 }
