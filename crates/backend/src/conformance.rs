@@ -145,7 +145,7 @@ pub async fn profile_types(backend: &dyn Backend, truth: &[TruthProfile]) {
     let check = Check::new("profile_types", backend, truth);
     for range in check.ranges() {
         let types = |sets: LabelSets| sets.into_iter().map(|(id, _)| id).collect();
-        let right = check.sets(None, &Condition::all(), range, types);
+        let right = check.sets(None, None, &Condition::all(), range, types);
         let answer = check.ok(range, backend.profile_types(range).await);
         let answer: Vec<String> = answer.iter().map(ToString::to_string).collect();
         check.listed(&range, &right, &answer, String::clone);
@@ -162,7 +162,8 @@ pub async fn profile_types(backend: &dyn Backend, truth: &[TruthProfile]) {
 pub async fn label_sets(backend: &dyn Backend, truth: &[TruthProfile]) {
     let check = Check::new("label_sets", backend, truth);
     for (query, condition) in check.meta_queries() {
-        let right = check.sets(query.profile_type.as_ref(), &condition, query.range, |sets| sets);
+        let profile_type = query.profile_type.as_ref();
+        let right = check.sets(profile_type, profile_type, &condition, query.range, |sets| sets);
         let answer = check.ok(Shown(&query), backend.label_sets(&query).await);
         let set = |set: &LabelSet| (set.profile_type.to_string(), map(&set.labels));
         let answer: Vec<_> = answer.iter().map(set).collect();
@@ -181,7 +182,10 @@ pub async fn label_names_and_values(backend: &dyn Backend, truth: &[TruthProfile
     names.extend(["no_such_label", "__hidden__"].map(str::to_owned));
     for (query, condition) in check.meta_queries().into_iter().step_by(2) {
         let right = |of: &dyn Fn(LabelSets) -> BTreeSet<String>| {
-            check.sets(query.profile_type.as_ref(), &condition, query.range, of)
+            let profile_type = query.profile_type.as_ref();
+            // A server may list names and values of other types as well.
+            let possible = profile_type.filter(|_| backend.capabilities().is_finite);
+            check.sets(profile_type, possible, &condition, query.range, of)
         };
         let names_of =
             |sets: LabelSets| sets.into_iter().flat_map(|(_, l)| l.into_keys()).collect();
@@ -736,7 +740,8 @@ impl<'a> Check<'a> {
                 return None;
             }
             // Where values cancel out, so may the first of them.
-            let time = match may_cancel && is_whole {
+            // A server does not tell when the first profile was.
+            let time = match is_whole && (may_cancel || !self.backend.capabilities().is_finite) {
                 true => "at some time".to_owned(),
                 false => Timestamp::from_nanos(time).to_string(),
             };
@@ -760,6 +765,10 @@ impl<'a> Check<'a> {
                 .collect::<Vec<_>>()
         });
         self.same(&asked, expected, points);
+        let times = answer.series.iter().flat_map(|series| &series.points).map(|point| point.time);
+        if let Some(time) = times.clone().find(|time| !query.range.contains(*time)) {
+            self.fail(&asked, "points at times in the range", time);
+        }
         if answer.series.iter().any(|series| series.points.is_empty()) {
             self.fail(&asked, "no series without a point", format!("{answer:?}"));
         }
@@ -987,15 +996,17 @@ impl<'a> Check<'a> {
     fn sets<T>(
         &self,
         profile_type: Option<&ProfileType>,
+        possible_type: Option<&ProfileType>,
         condition: &Condition,
         range: TimeRange,
         of: impl Fn(LabelSets) -> BTreeSet<T>,
     ) -> (BTreeSet<T>, BTreeSet<T>) {
-        let within =
-            |range| self.relation.label_sets(profile_type, |labels| condition.holds(labels), range);
-        let (there, possible) = within(range);
+        let within = |profile_type, range| {
+            self.relation.label_sets(profile_type, |labels| condition.holds(labels), range)
+        };
+        let (there, possible) = within(profile_type, range);
         let is_finite = self.backend.capabilities().is_finite;
-        let possible = if is_finite { possible } else { within(TimeRange::ALL).1 };
+        let possible = if is_finite { possible } else { within(possible_type, TimeRange::ALL).1 };
         (of(there), of(possible))
     }
 

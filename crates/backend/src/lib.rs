@@ -29,8 +29,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
+mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(all(feature = "legacy", feature = "pyroscope"))]
+mod detect;
 mod digest;
 mod error;
 #[cfg(feature = "files")]
@@ -47,6 +50,8 @@ mod query;
 mod report;
 mod split;
 
+#[cfg(all(feature = "legacy", feature = "pyroscope"))]
+pub use self::detect::{BackendType, Server, ServerKind};
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
 #[cfg(all(feature = "conformance", feature = "http"))]
@@ -58,6 +63,7 @@ pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
 pub use self::pyroscope::{Generation, Pyroscope, PyroscopeOptions};
 pub use self::{
     backend::{Backend, Capabilities, OnlyCapabilities, StackStream},
+    cache::Cached,
     error::{Error, ErrorKind, Notice},
     memory::Memory,
     query::{

@@ -88,7 +88,8 @@ pub enum Bins {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesAnswer {
     /// A series for each group of labels, sorted by labels; a point for each bin that has a profile, at the start of its
-    /// bin or of the range, whichever is later. Of [`Bins::Whole`] the point is at the first profile.
+    /// bin or of the range, whichever is later. Of [`Bins::Whole`] the point is at the first profile, or, of
+    /// a server, at a time in the range.
     pub series: Vec<Series>,
     /// Whether a negative value was added up, so that parts of a sum may have cancelled out.
     pub has_negative: bool,
@@ -110,7 +111,7 @@ pub struct StackGroup {
 /// Which series' names and labels are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetaQuery {
-    /// Of this type only.
+    /// Of this type only; where names and values are listed a server may take those of other types as well.
     pub profile_type: Option<ProfileType>,
     /// Of these label sets only.
     pub selector: Selector,

@@ -12,20 +12,20 @@ use flamesql_selector::Selector;
 
 use crate::support;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", "shop"].iter().collect()
 }
 
 /// A file as `index.json` has it.
 #[derive(Default)]
-struct Indexed {
-    file: String,
-    labels: BTreeMap<String, String>,
-    time: i64,
+pub(crate) struct Indexed {
+    pub(crate) file: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) time: i64,
 }
 
 /// The list, read line by line: the script writes one key a line, and nothing in it needs an escape.
-fn index() -> Vec<Indexed> {
+pub(crate) fn index() -> Vec<Indexed> {
     let mut list = Vec::new();
     let mut current = Indexed::default();
     for line in fs::read_to_string(root().join("index.json")).unwrap().lines() {
@@ -43,15 +43,18 @@ fn index() -> Vec<Indexed> {
 }
 
 /// A sample, with the labels under which it was pushed.
-struct Row {
-    profile_type: String,
-    labels: BTreeMap<String, String>,
-    time: i64,
-    stack: Vec<String>,
-    value: i64,
+pub(crate) struct Row {
+    pub(crate) profile_type: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) time: i64,
+    pub(crate) stack: Vec<String>,
+    pub(crate) value: i64,
+    /// Empty where the sample has none.
+    pub(crate) span: String,
+    pub(crate) trace: String,
 }
 
-fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for Indexed { file, mut labels, time } in index() {
         let profile = pprof::decode(&fs::read(root().join(&file)).unwrap()).unwrap();
@@ -71,6 +74,11 @@ fn rows() -> Vec<Row> {
                 .map(|line| profile.functions()[line.function.unwrap() as usize].name)
                 .map(|name| text(name).to_owned())
                 .collect();
+            let mark = |name: &str| {
+                let labels = profile.sample_labels(sample).iter();
+                let value = |label: &pprof::SampleLabel| text(label.text).to_owned();
+                labels.filter(|label| text(label.key) == name).map(value).collect::<String>()
+            };
             for (kind, value) in profile.sample_types.iter().zip(profile.sample_values(sample)) {
                 rows.push(Row {
                     profile_type: format!(
@@ -82,6 +90,8 @@ fn rows() -> Vec<Row> {
                     time,
                     stack: stack.clone(),
                     value: *value,
+                    span: mark("span_id"),
+                    trace: mark("trace_id"),
                 });
             }
         }

@@ -11,6 +11,8 @@ mod example;
 mod faults;
 // What `Files` makes of paths, names, sample labels and times.
 mod files;
+// A server that is there.
+mod live;
 // Backends that lie: each check has to be able to fail.
 mod liars;
 // Choices by span, trace and profile, and what reading files came to.

@@ -11,9 +11,10 @@ use crate::failure::Usage;
 
 /// What SOURCE and times may be, below the help of each command.
 const SOURCE_HELP: &str = "\
-SOURCE is a file or a folder of profiles (pprof: .pb .pprof .prof; folded stacks: .folded .collapsed
-.txt; each also with .gz). Without one: the environment variable FLAMESQL_SOURCE, else the demo that
-is inside the program and is also called 'demo'.
+SOURCE is the URL of a Pyroscope or Phlare server, or a file or a folder of profiles (pprof: .pb
+.pprof .prof; folded stacks: .folded .collapsed .txt; each also with .gz). Without one: the environment
+variable FLAMESQL_SOURCE, else PROFILECLI_URL, else the demo that is inside the program and is also
+called 'demo'. A server is asked for the last hour unless a range is named.
 Times are now, now-1h, 2026-11-10T09:00:00Z, a date, or a number since the epoch (s, ms, us or ns).
 --from is in the range, --to is not.";
 
@@ -23,12 +24,12 @@ Examples, which run as they stand on the demo inside the program:
   flamesql profile --format table
   flamesql query \"SELECT service_name, sum(value) AS cpu FROM series GROUP BY service_name\"
 
-Exit codes: 0 ok, 1 query or source error, 2 usage, 4 something skipped or missing under --strict,
+Exit codes: 0 ok, 1 query or source error, 2 usage, 3 not let in, 4 something skipped or missing under --strict,
 130 interrupted.";
 
 /// Ask continuous profiles in SQL.
 ///
-/// pprof files, folded stacks and folders of both are tables: series, samples, functions and more. Data goes to stdout; all
+/// Pyroscope servers, pprof files, folded stacks and folders of both are tables: series, samples, functions and more. Data goes to stdout; all
 /// else, such as what was read and what was left out, to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "flamesql", version, after_help = MAIN_EXAMPLES)]
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Types(Types),
     /// List the labels of a source, or the values of one
     Labels(Labels),
+    /// Say whether a source answers, what it is, and what it can do
+    Check(Check),
 }
 
 impl Command {
@@ -59,6 +62,7 @@ impl Command {
             Self::Series(args) => args.output.strict,
             Self::Types(args) => args.output.strict,
             Self::Labels(args) => args.output.strict,
+            Self::Check(_) => false,
         }
     }
 }
@@ -76,11 +80,12 @@ Examples:
   flamesql query \"SHOW TABLES\"
   flamesql query ./profiles --type cpu \"SELECT function, sum(self) FROM functions GROUP BY 1\"
   flamesql query ./profiles -f top.sql --from 2026-11-10 -o top.csv
+  flamesql query http://localhost:4040 --from now-6h \"SELECT service_name, sum(value) FROM series GROUP BY 1\" --type cpu
   flamesql query --source old=./monday --source new=./friday -f compare.sql
   echo \"SELECT * FROM profile_types\" | flamesql query --format json")
 )]
 pub(crate) struct Query {
-    /// A file or a folder of profiles
+    /// A URL, a file or a folder of profiles
     #[arg(value_name = "SOURCE")]
     pub(crate) first: Option<OsString>,
     /// The statement; a single word is this and not SOURCE
@@ -98,6 +103,8 @@ pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) range: Range,
     #[command(flatten)]
+    pub(crate) connect: Connect,
+    #[command(flatten)]
     pub(crate) output: Output<RowFormat>,
 }
 
@@ -112,7 +119,7 @@ Examples:
   flamesql profile ./profiles --type cpu --selector '{{version=\"1.5.0\"}}' --format table
   flamesql profile ./profiles --type inuse_space --from 2026-11-10 -o heap.pb.gz"))]
 pub(crate) struct Profile {
-    /// A file or a folder of profiles
+    /// A URL, a file or a folder of profiles
     pub(crate) source: Option<OsString>,
     #[command(flatten)]
     pub(crate) select: Select,
@@ -122,6 +129,8 @@ pub(crate) struct Profile {
     /// Count what is below this share of the total instead of showing it (tree and table) [default: 0.5]
     #[arg(long, value_name = "PERCENT")]
     pub(crate) min_percent: Option<f64>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     #[command(flatten)]
     pub(crate) output: Output<ProfileFormat>,
 }
@@ -133,7 +142,7 @@ Examples:
   flamesql series ./profiles --type cpu --group-by pod,version --step 1m
   flamesql series --selector '{{region=\"eu\"}}' --type alloc_space --format jsonl"))]
 pub(crate) struct Series {
-    /// A file or a folder of profiles
+    /// A URL, a file or a folder of profiles
     pub(crate) source: Option<OsString>,
     #[command(flatten)]
     pub(crate) select: Select,
@@ -144,14 +153,14 @@ pub(crate) struct Series {
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     pub(crate) step: String,
     #[command(flatten)]
+    pub(crate) connect: Connect,
+    #[command(flatten)]
     pub(crate) output: Output<RowFormat>,
 }
 
 impl Series {
     pub(crate) fn step(&self) -> anyhow::Result<Step> {
-        let nanos = parse_duration(&self.step)?;
-        let step = Step::from_nanos(nanos)
-            .ok_or_else(|| Usage::new(format!("--step {:?} is not above zero", self.step)))?;
+        let step = duration("--step", &self.step)?;
         Ok(step)
     }
 }
@@ -165,10 +174,12 @@ Examples:
   flamesql types
   flamesql types ./profiles --from 2026-11-10T09:01:00Z --format json"))]
 pub(crate) struct Types {
-    /// A file or a folder of profiles
+    /// A URL, a file or a folder of profiles
     pub(crate) source: Option<OsString>,
     #[command(flatten)]
     pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     #[command(flatten)]
     pub(crate) output: Output<RowFormat>,
 }
@@ -185,7 +196,7 @@ Examples:
   flamesql labels ./profiles pod --selector '{{region=\"eu\"}}'")
 )]
 pub(crate) struct Labels {
-    /// A file or a folder of profiles
+    /// A URL, a file or a folder of profiles
     #[arg(value_name = "SOURCE")]
     pub(crate) first: Option<OsString>,
     /// The label whose values are listed; a single word is this, unless there is a file or folder called so
@@ -199,6 +210,8 @@ pub(crate) struct Labels {
     pub(crate) selector: String,
     #[command(flatten)]
     pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     #[command(flatten)]
     pub(crate) output: Output<RowFormat>,
 }
@@ -219,10 +232,10 @@ pub(crate) struct Select {
 /// When.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Range {
-    /// Where the range of time begins [default: with the first profile]
+    /// Where the range of time begins [default: with the first profile; at a server an hour before the end]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) from: Option<String>,
-    /// Where it ends [default: after the last profile]
+    /// Where it ends [default: after the last profile; at a server now]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
 }
@@ -246,6 +259,61 @@ fn now() -> Timestamp {
     // A clock before 1970 or after 2262 is as good as none.
     let nanos = since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok());
     Timestamp::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Say whether a source answers, what it is, and what it can do.
+///
+/// It asks for names only, so it costs a server next to nothing. The exit code is 0 if the source answers.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql check http://localhost:4040
+  flamesql check https://profiles.example.com --user 12345:$TOKEN --tenant team-a
+  flamesql check ./profiles"))]
+pub(crate) struct Check {
+    /// A URL, a file or a folder of profiles
+    pub(crate) source: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+/// How a server is reached, and as whom. Nothing of it goes to a file or a folder.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Servers")]
+pub(crate) struct Connect {
+    /// What kind of server it is [default: found out by asking]
+    #[arg(long, value_name = "TYPE", value_parser = ["phlare", "pyroscope", "grafana-pyroscope", "legacy-pyroscope"])]
+    pub(crate) backend_type: Option<String>,
+    /// Basic authentication; who can list processes sees it, and the environment's PROFILECLI_USERNAME and
+    /// PROFILECLI_PASSWORD are not seen
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(crate) user: Option<String>,
+    /// Bearer token; who can list processes sees it, and the environment's PROFILECLI_TOKEN is not seen
+    #[arg(long, value_name = "TOKEN", conflicts_with = "user")]
+    pub(crate) token: Option<String>,
+    /// Tenant, sent as X-Scope-OrgID [env: PROFILECLI_TENANT_ID]
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// A further header; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Take any certificate: nobody can tell who answers
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// How long one request may take, repetitions included
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub(crate) timeout: String,
+    /// The longest range of one request; longer ones are cut and added up
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub(crate) max_range: String,
+    /// Send messages as JSON, to be read on the wire
+    #[arg(long, hide = true)]
+    pub(crate) json_messages: bool,
 }
 
 /// Where the answer goes, and in which form.
@@ -359,6 +427,12 @@ pub(crate) fn selector(text: &str) -> Result<Selector, flamesql_selector::Error>
     let selector = Selector::parse_or_all(text)?;
     Filter::new(&selector)?;
     Ok(selector)
+}
+
+/// A length of time above zero that stands behind an option.
+pub(crate) fn duration(option: &str, text: &str) -> anyhow::Result<Step> {
+    let step = Step::from_nanos(parse_duration(text)?);
+    step.ok_or_else(|| Usage::new(format!("{option} {text:?} is not above zero")).into())
 }
 
 /// Makes sure that a hint which looks like an id is one, and says so before anything is read.

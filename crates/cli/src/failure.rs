@@ -73,9 +73,8 @@ pub(crate) fn report(error: &anyhow::Error, is_strict: bool) -> ExitCode {
 /// Says what clap refused, or shows the help that was asked for.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
-        let usage = if source::is_url(OsStr::new(word)) {
-            source::no_servers(word)
-        } else if source::is_source(OsStr::new(word)) {
+        let usage = if source::is_source(OsStr::new(word)) {
+            let word = source::without_credentials(word);
             Usage::new(format!("which command is to ask {word:?}?"))
                 .with_hint(format!("try: flamesql types {word}"))
         } else {

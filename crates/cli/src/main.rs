@@ -3,6 +3,7 @@
 //! Data goes to stdout; what is worth knowing about it, notices and errors go to stderr.
 
 mod args;
+mod check;
 mod demo;
 mod failure;
 mod footer;
@@ -77,6 +78,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Series(args) => series::run(args).await,
             Command::Types(args) => names::types(args).await,
             Command::Labels(args) => names::labels(args).await,
+            Command::Check(args) => check::run(args).await,
         }
     });
     // A thread that still reads a file is not waited for.

@@ -21,7 +21,7 @@ use crate::{
 
 /// `flamesql types`.
 pub(crate) async fn types(args: &Types) -> anyhow::Result<()> {
-    let source = Source::open(args.source.as_deref(), args.output.strict)?;
+    let source = Source::open(args.source.as_deref(), &args.connect, args.output.strict).await?;
     let range = args.range.parse(source.backend.capabilities().is_finite)?;
     let sink = rows::open(&args.output)?;
     let types = source.backend.profile_types(range).await?;
@@ -44,7 +44,7 @@ pub(crate) async fn types(args: &Types) -> anyhow::Result<()> {
     footer.line("source", source.to_string());
     footer.line("time", footer::range(range));
     footer.rows(&written);
-    footer.notices(&source.backend.notices());
+    footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);
     Ok(())
@@ -66,7 +66,7 @@ pub(crate) async fn labels(args: &Labels) -> anyhow::Result<()> {
     };
     let selector = args::selector(&args.selector)?;
     args::check_profile_type(args.profile_type.as_deref())?;
-    let source = Source::open(typed, args.output.strict)?;
+    let source = Source::open(typed, &args.connect, args.output.strict).await?;
     let backend = source.backend.as_ref();
     let range = args.range.parse(backend.capabilities().is_finite)?;
     let sink = rows::open(&args.output)?;
@@ -96,7 +96,7 @@ pub(crate) async fn labels(args: &Labels) -> anyhow::Result<()> {
     }
     footer.line("time", footer::range(range));
     footer.rows(&written);
-    footer.notices(&backend.notices());
+    footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);
     Ok(())

@@ -32,10 +32,10 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     // Who attaches sources and names no other does not ask the demo.
     let has_main = Source::is_named(typed) || args.sources.is_empty();
     if has_main {
-        sources.push(Source::open(typed, is_strict)?);
+        sources.push(Source::open(typed, &args.connect, is_strict).await?);
     }
     for typed in &args.sources {
-        sources.push(Source::attach(typed, is_strict)?);
+        sources.push(Source::attach(typed, &args.connect, is_strict).await?);
     }
     source::check_names(&sources)?;
     let mut builder = Engine::builder();
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     let written = rows.finish()?;
 
     let mut notices: Vec<Notice> = Vec::new();
-    let of_sources = sources.iter().flat_map(|source| source.backend.notices());
+    let of_sources = sources.iter().flat_map(|source| source.notices());
     let of_scans = answer
         .facts()
         .iter()
@@ -128,10 +128,8 @@ fn statement(args: &Query) -> anyhow::Result<(Option<&OsStr>, String)> {
         (Some(word), None, None) => {
             let is_word = !word.to_string_lossy().contains(char::is_whitespace);
             let shown = word.to_string_lossy();
-            if is_word && source::is_url(word) {
-                return Err(source::no_servers(&shown).into());
-            }
             if is_word && source::is_source(word) {
+                let shown = source::without_credentials(&shown);
                 let usage =
                     Usage::new(format!("no statement: {shown:?} is a source")).with_hint(format!(
                         "try: flamesql query {shown} \"SHOW TABLES\", or -f FILE (- for stdin)"

@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
     let selector = args::selector(&args.select.selector)?;
     let step = args.step()?;
     args::check_profile_type(args.select.profile_type.as_deref())?;
-    let source = Source::open(args.source.as_deref(), args.output.strict)?;
+    let source = Source::open(args.source.as_deref(), &args.connect, args.output.strict).await?;
     let backend = source.backend.as_ref();
     let range = args.select.range.parse(backend.capabilities().is_finite)?;
     let sink = rows::open(&args.output)?;
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
     );
     footer.line("total", format!("{total} in {}", plural(answer.series.len() as u64, "series")));
     footer.rows(&written);
-    footer.notices(&backend.notices());
+    footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);
     Ok(())

@@ -3,21 +3,25 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use flamesql_backend::{Backend, Files, FilesOptions, Notice};
+use flamesql_backend::{
+    Backend, BackendType, Files, FilesOptions, Notice, PyroscopeOptions, Secret, Server,
+};
 
 use crate::{
+    args::{self, Connect},
     demo,
     failure::{NotStrict, Usage},
     text,
 };
 
-/// The environment variable that names the source where none is typed.
-const VARIABLE: &str = "FLAMESQL_SOURCE";
+/// The environment variables that name the source where none is typed, the first that is set.
+const VARIABLES: [&str; 2] = ["FLAMESQL_SOURCE", "PROFILECLI_URL"];
 /// What the demo is called, where no file or folder has that name.
 const DEMO: &str = "demo";
 
@@ -28,23 +32,30 @@ pub(crate) struct Source {
     pub(crate) schema: String,
     pub(crate) backend: Arc<dyn Backend>,
     shown: String,
-    is_from_environment: bool,
+    /// The server that it is, if it is one.
+    pub(crate) server: Option<Server>,
+    variable: Option<&'static str>,
 }
 
 impl fmt::Display for Source {
     /// What it is, and why it is this one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)?;
-        if self.is_from_environment {
-            write!(f, " (from {VARIABLE})")?;
+        if let Some(server) = &self.server {
+            write!(f, ", {}", server.kind())?;
         }
-        Ok(())
+        match self.variable {
+            Some(variable) => write!(f, " (from {variable})"),
+            None => Ok(()),
+        }
     }
 }
 
 /// What the environment names.
-fn of_environment() -> Option<OsString> {
-    env::var_os(VARIABLE).filter(|value| !value.is_empty())
+fn of_environment() -> Option<(&'static str, OsString)> {
+    VARIABLES.into_iter().find_map(|name| {
+        env::var_os(name).filter(|value| !value.is_empty()).map(|value| (name, value))
+    })
 }
 
 impl Source {
@@ -54,18 +65,27 @@ impl Source {
     }
 
     /// Opens what was typed, else what the environment names, else the demo.
-    pub(crate) fn open(typed: Option<&OsStr>, is_strict: bool) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        typed: Option<&OsStr>,
+        connect: &Connect,
+        is_strict: bool,
+    ) -> anyhow::Result<Self> {
         match (typed, of_environment()) {
-            (Some(typed), _) => Self::open_one(typed, is_strict),
-            (None, Some(named)) => {
-                Ok(Self { is_from_environment: true, ..Self::open_one(&named, is_strict)? })
+            (Some(typed), _) => Self::open_one(typed, connect, is_strict).await,
+            (None, Some((variable, named))) => {
+                let source = Self::open_one(&named, connect, is_strict).await?;
+                Ok(Self { variable: Some(variable), ..source })
             }
             (None, None) => Self::demo(),
         }
     }
 
     /// Opens `NAME=SOURCE` as a schema of that name.
-    pub(crate) fn attach(typed: &OsStr, is_strict: bool) -> anyhow::Result<Self> {
+    pub(crate) async fn attach(
+        typed: &OsStr,
+        connect: &Connect,
+        is_strict: bool,
+    ) -> anyhow::Result<Self> {
         let shown = without_credentials(&typed.to_string_lossy());
         let pair = typed.to_str().and_then(|text| text.split_once('='));
         let Some((name, source)) =
@@ -75,13 +95,14 @@ impl Source {
                 .with_hint("give it a name to be used as a schema: --source new=./profiles");
             return Err(usage.into());
         };
-        Ok(Self { schema: name.to_owned(), ..Self::open_one(OsStr::new(source), is_strict)? })
+        let source = Self::open_one(OsStr::new(source), connect, is_strict).await?;
+        Ok(Self { schema: name.to_owned(), ..source })
     }
 
-    fn open_one(typed: &OsStr, is_strict: bool) -> anyhow::Result<Self> {
+    async fn open_one(typed: &OsStr, connect: &Connect, is_strict: bool) -> anyhow::Result<Self> {
         let shown = typed.to_string_lossy();
         if is_url(typed) {
-            return Err(no_servers(&shown).into());
+            return Self::server(&shown, connect).await;
         }
         let path = PathBuf::from(typed);
         if !is_path(typed) {
@@ -89,7 +110,7 @@ impl Source {
                 return Self::demo();
             }
             let usage = Usage::new(format!("no source {shown:?}: there is no such file or folder"))
-                .with_hint("a source is a file or a folder of profiles, or 'demo'");
+                .with_hint("a source is a URL, a file or a folder of profiles, or 'demo'");
             return Err(usage.into());
         }
         let mut options = FilesOptions::default();
@@ -99,7 +120,8 @@ impl Source {
             schema: schema_name(&path),
             shown: text::printable(&shown).into_owned(),
             backend: Arc::new(files),
-            is_from_environment: false,
+            server: None,
+            variable: None,
         };
         if is_strict {
             source.check_notices()?;
@@ -112,8 +134,27 @@ impl Source {
             schema: DEMO.to_owned(),
             backend: Arc::new(demo::open()?),
             shown: "demo (inside the program)".to_owned(),
-            is_from_environment: false,
+            server: None,
+            variable: None,
         })
+    }
+
+    async fn server(url: &str, connect: &Connect) -> anyhow::Result<Self> {
+        let kind = connect.backend_type.as_deref().map(str::parse::<BackendType>).transpose()?;
+        let server = Server::open(url, kind, &options(connect)?).await?;
+        Ok(Self {
+            schema: slug(host(server.url())),
+            shown: text::printable(server.url()).into_owned(),
+            backend: Arc::clone(server.backend()),
+            server: Some(server),
+            variable: None,
+        })
+    }
+
+    /// What is worth knowing about it: what was skipped so far, and that it seems to be another kind of server.
+    pub(crate) fn notices(&self) -> Vec<Notice> {
+        let warning = self.server.as_ref().and_then(|server| server.warning().cloned());
+        warning.into_iter().chain(self.backend.notices()).collect()
     }
 
     /// Fails if anything was skipped, which `--strict` does not allow.
@@ -141,10 +182,54 @@ pub(crate) fn is_url(typed: &OsStr) -> bool {
     typed.to_string_lossy().contains("://")
 }
 
-/// Says that a URL is not understood.
-pub(crate) fn no_servers(url: &str) -> Usage {
-    Usage::new(format!("servers are not supported yet: {}", without_credentials(url)))
-        .with_hint("a source is a file or a folder of profiles")
+/// How a server is asked. Credentials of the environment go to a URL that was typed or stands there as well.
+fn options(connect: &Connect) -> anyhow::Result<PyroscopeOptions> {
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let mut options = PyroscopeOptions::default();
+    options.json = connect.json_messages;
+    options.max_range = Some(args::duration("--max-range", &connect.max_range)?);
+    let http = &mut options.http;
+    http.timeouts.request =
+        Duration::from_nanos(args::duration("--timeout", &connect.timeout)?.nanos().unsigned_abs());
+    match (&connect.user, &connect.token) {
+        (Some(user), _) => {
+            let (user, password) = user.split_once(':').unwrap_or((user, ""));
+            http.basic_auth = Some((user.to_owned(), Secret::new(password)));
+        }
+        (None, Some(token)) => http.token = Some(Secret::new(token.as_str())),
+        (None, None) => {
+            if let Some(user) = variable("PROFILECLI_USERNAME") {
+                let password = variable("PROFILECLI_PASSWORD").unwrap_or_default();
+                http.basic_auth = Some((user, Secret::new(password)));
+            } else if let Some(token) = variable("PROFILECLI_TOKEN") {
+                http.token = Some(Secret::new(token));
+            }
+        }
+    }
+    http.tenant = connect.tenant.clone().or_else(|| variable("PROFILECLI_TENANT_ID"));
+    for header in &connect.headers {
+        // What follows the name may be a secret, so it is not quoted.
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(Usage::new("a --header is not NAME: VALUE")
+                .with_hint("such as --header 'X-Scope-OrgID: team-a'")
+                .into());
+        };
+        http.headers.push((name.trim().to_owned(), Secret::new(value.trim())));
+    }
+    if let Some(file) = &connect.ca {
+        let unread =
+            |error: io::Error| Usage::new(format!("cannot read --ca {}: {error}", file.display()));
+        http.tls.ca_certificate = Some(fs::read_to_string(file).map_err(unread)?);
+    }
+    http.tls.skip_verify = connect.insecure;
+    Ok(options)
+}
+
+/// The host of a URL.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or(rest);
+    host.rsplit_once(':').map_or(host, |(host, _)| host)
 }
 
 fn is_path(typed: &OsStr) -> bool {
@@ -175,6 +260,10 @@ fn schema_name(path: &Path) -> String {
             name.rsplit_once('.').map_or(name, |(stem, _)| stem)
         }
     };
+    slug(name)
+}
+
+fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars() {
         match c.to_ascii_lowercase() {

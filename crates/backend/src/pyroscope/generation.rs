@@ -49,7 +49,7 @@ impl Generation {
     }
 
     /// Whether questions for names and labels have a range. Without one a server looks at what came last only.
-    pub(super) fn lists_by_range(self) -> bool {
+    pub fn lists_by_range(self) -> bool {
         self != Self::Phlare
     }
 

@@ -14,7 +14,7 @@ mod stacks;
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use flamesql_profile::{ProfileType, Step, TimeRange, Timestamp};
 use flamesql_selector::Selector;
 use futures::{StreamExt, stream};
-use tokio::sync::OnceCell;
 
 pub use self::generation::Generation;
 use self::{millis::Millis, rpc::Rpc};
@@ -46,7 +45,7 @@ pub struct Pyroscope {
     version: Option<String>,
     max_range: Option<Step>,
     /// Whether traces can be chosen, once that was found out.
-    knows_traces: Arc<OnceCell<bool>>,
+    knows_traces: Arc<OnceLock<bool>>,
 }
 
 /// How a Pyroscope server is asked.
@@ -193,19 +192,6 @@ impl Pyroscope {
             end => end.nanos().div_euclid(NANOS) + i64::from(end.nanos().rem_euclid(NANOS) > 0),
         };
         (start <= end).then_some((start, end))
-    }
-
-    /// Refuses a choice by trace where the server would pass over it: it is asked for a trace that cannot be.
-    async fn check_traces(&self, report: &Report) -> Result<(), Error> {
-        let knows = || stacks::knows_traces(self, report);
-        if *self.knows_traces.get_or_try_init(knows).await? {
-            return Ok(());
-        }
-        let what = format!(
-            "choose by trace at {}: this server passes over such a choice; Pyroscope 2.2 makes it",
-            self.rpc.base()
-        );
-        Err(Error::new(ErrorKind::Unsupported, what))
     }
 
     fn check_type(&self, profile_type: &ProfileType) -> Result<(), Error> {

@@ -50,6 +50,7 @@ pub(super) async fn group(
     let (Some(question), Some(range)) = (question, source.millis(select.range)) else {
         return Ok(None);
     };
+    question.check_traces(range).await?;
     let tree = question.exact(range).await?;
     Ok((!tree.is_empty()).then(|| StackGroup {
         labels: Labels::default(),
@@ -72,30 +73,8 @@ pub(super) async fn total(
     }
 }
 
-/// Whether the server makes a choice by trace: one that does refuses what is no trace's id.
-pub(super) async fn knows_traces(source: &Pyroscope, report: &Report) -> Result<bool, Error> {
-    let question = SelectMergeStacktracesRequest {
-        profile_type_id: "::::".to_owned(),
-        label_selector: "{}".to_owned(),
-        start: 1,
-        end: 2,
-        max_nodes: Some(1),
-        trace_id_selector: vec!["none".to_owned()],
-        ..SelectMergeStacktracesRequest::default()
-    };
-    let answer: Result<SelectMergeStacktracesResponse, Error> =
-        source.rpc.call(MERGE, &question, report).await;
-    match answer {
-        Ok(_) => Ok(false),
-        Err(error) => match error.kind() {
-            ErrorKind::InvalidQuery => Ok(true),
-            ErrorKind::Unsupported => Ok(false),
-            _ => Err(error),
-        },
-    }
-}
-
 /// What is asked, as the server is told.
+#[derive(Clone)]
 struct Question<'a> {
     source: &'a Pyroscope,
     id: String,
@@ -133,11 +112,40 @@ impl<'a> Question<'a> {
         {
             return Ok(None);
         }
-        if let Only::Traces(_) = only {
-            source.check_traces(report).await?;
-        }
         let id = select.profile_type.as_str().to_owned();
         Ok(Some(Self { source, id, selector, only, max_nodes, report }))
+    }
+
+    /// Refuses a choice by trace where the server would pass over it, which older ones do without a word.
+    ///
+    /// It is asked for a trace that cannot be: one that looks at the choice says so, one that does not gives stacks. Where
+    /// it gives none there are none, and whether it looks is not known yet.
+    async fn check_traces(&self, range: Millis) -> Result<(), Error> {
+        let Only::Traces(_) = &self.only else { return Ok(()) };
+        let known = &self.source.knows_traces;
+        if known.get().is_none() {
+            let only = Only::Traces(vec!["none".to_owned()]);
+            let probe = Self { only, max_nodes: 1, ..self.clone() };
+            match probe.merge(range.start, range.end + 1).await {
+                Ok(merged) if merged.decode(self)?.is_empty() => return Ok(()),
+                Ok(_) => known.set(false).unwrap_or_default(),
+                Err(error) if error.to_string().contains("trace id") => {
+                    known.set(true).unwrap_or_default();
+                }
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    known.set(false).unwrap_or_default();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if known.get() == Some(&true) {
+            return Ok(());
+        }
+        let what = format!(
+            "choose by trace at {}: this server passes over such a choice; Pyroscope 2.2 makes it",
+            self.source.rpc.base()
+        );
+        Err(Error::new(ErrorKind::Unsupported, what))
     }
 
     /// The stacks of `[start, end)`: see `millis.rs`. What lies on the end is asked for as well, and taken off.

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
     let min_percent = min_percent(args, format)?;
     let selector = args::selector(&args.select.selector)?;
     args::check_profile_type(args.select.profile_type.as_deref())?;
-    let source = Source::open(args.source.as_deref(), args.output.strict)?;
+    let source = Source::open(args.source.as_deref(), &args.connect, args.output.strict).await?;
     let backend = source.backend.as_ref();
     let range = args.select.range.parse(backend.capabilities().is_finite)?;
     let mut sink = Sink::open(args.output.output.as_deref(), format == ProfileFormat::Pprof)?;
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
             "no profile matches; flamesql types and flamesql labels list what there is",
         );
     }
-    footer.notices(&backend.notices());
+    footer.notices(&source.notices());
     sink.commit()?;
     footer.print(args.output.quiet);
     Ok(())

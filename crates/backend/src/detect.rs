@@ -1,0 +1,232 @@
+//! From a URL to a source: what kind of server is there, found out by asking, and the way to it put together.
+//!
+//! A server is judged by what its answers hold, not by a status of 200, which a page to log in gives to everything.
+//! Connect is tried first, then the legacy API. Who names a type is obeyed, and told where the server seems to be
+//! another.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use crate::{
+    Backend, Cached, Error, ErrorKind, Generation, Notice, Pyroscope, PyroscopeOptions, Split,
+    http::Client,
+};
+
+/// What kind of server a source is said to be: Grafana's setting `backendType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendType {
+    /// Phlare, or what speaks as it does.
+    Phlare,
+    /// Pyroscope of any generation, told apart by asking.
+    Pyroscope,
+    /// Pyroscope 1.x or 2.x.
+    GrafanaPyroscope,
+    /// Pyroscope 0.x.
+    LegacyPyroscope,
+}
+
+impl BackendType {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Phlare, Self::Pyroscope, Self::GrafanaPyroscope, Self::LegacyPyroscope];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Phlare => "phlare",
+            Self::Pyroscope => "pyroscope",
+            Self::GrafanaPyroscope => "grafana-pyroscope",
+            Self::LegacyPyroscope => "legacy-pyroscope",
+        }
+    }
+}
+
+impl fmt::Display for BackendType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for BackendType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let what = format!("no backend type {text:?}");
+            Error::new(ErrorKind::InvalidQuery, what)
+                .with_hint("it is one of phlare, pyroscope, grafana-pyroscope, legacy-pyroscope")
+        })
+    }
+}
+
+/// A server, as it was found.
+#[derive(Clone, Debug)]
+pub struct Server {
+    backend: Arc<dyn Backend>,
+    url: String,
+    kind: ServerKind,
+    version: Option<String>,
+    warning: Option<Notice>,
+}
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerKind {
+    /// Pyroscope 1.x or 2.x, or Phlare.
+    Connect(Generation),
+    /// Pyroscope 0.x.
+    Legacy,
+}
+
+impl fmt::Display for ServerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(generation) => fmt::Display::fmt(generation, f),
+            Self::Legacy => f.write_str("Pyroscope 0.x (legacy)"),
+        }
+    }
+}
+
+impl Server {
+    /// Finds out what a URL leads to, and makes a source of it: long ranges are cut to what the server takes, names and
+    /// labels are remembered for a while.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if nothing answers, [`ErrorKind::Unauthorized`] if we are not let in, and
+    /// [`ErrorKind::NotFound`] if what answers is no server of profiles.
+    pub async fn open(
+        url: &str,
+        kind: Option<BackendType>,
+        options: &PyroscopeOptions,
+    ) -> Result<Self, Error> {
+        let client = Client::new(url, &options.http)?;
+        match kind {
+            Some(BackendType::Phlare | BackendType::GrafanaPyroscope) => {
+                let source = Pyroscope::with_client(client, options).await?;
+                Ok(Self::connect(source, kind))
+            }
+            Some(BackendType::LegacyPyroscope) => {
+                Ok(Self::legacy(Legacy::with_client(client).await?))
+            }
+            Some(BackendType::Pyroscope) | None => {
+                match Pyroscope::with_client(client.clone(), options).await {
+                    Ok(source) => Ok(Self::connect(source, kind)),
+                    // Something answers, and it is no such server.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        match Legacy::with_client(client).await {
+                            Ok(source) => Ok(Self::legacy(source)),
+                            Err(legacy) if legacy.kind() == ErrorKind::NotFound => Err(error),
+                            Err(legacy) => Err(legacy),
+                        }
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    fn connect(source: Pyroscope, kind: Option<BackendType>) -> Self {
+        let (url, generation) = (source.url().to_owned(), source.generation());
+        let is_phlare = generation == Generation::Phlare;
+        let is_other = match kind {
+            Some(BackendType::Phlare) => !is_phlare,
+            Some(BackendType::GrafanaPyroscope) => is_phlare,
+            _ => false,
+        };
+        let warning = kind.filter(|_| is_other).map(|kind| Notice {
+            subject: url.clone(),
+            reason: format!("its type is set to {kind}, and it seems to be {generation}"),
+            is_missing: false,
+        });
+        Self {
+            url,
+            kind: ServerKind::Connect(generation),
+            version: source.version().map(str::to_owned),
+            warning,
+            backend: behind(Arc::new(source)),
+        }
+    }
+
+    fn legacy(source: Legacy) -> Self {
+        Self {
+            url: source.url().to_owned(),
+            kind: ServerKind::Legacy,
+            version: source.version().map(str::to_owned),
+            warning: None,
+            backend: behind(Arc::new(source)),
+        }
+    }
+
+    /// The source, to be asked.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Where it is, without what may be a secret.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it was found to be.
+    pub fn kind(&self) -> ServerKind {
+        self.kind
+    }
+
+    /// The version that it says it has.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// That it seems to be another kind of server than it is said to be.
+    pub fn warning(&self) -> Option<&Notice> {
+        self.warning.as_ref()
+    }
+}
+
+/// A source behind its limit, with a memory for names.
+fn behind(source: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    Arc::new(Cached::new(Arc::new(Split::new(source))))
+}
+
+// TEMP until the legacy adapter lands.
+#[derive(Clone, Debug)]
+struct Legacy(Pyroscope);
+impl Legacy {
+    async fn with_client(client: Client) -> Result<Self, Error> {
+        Err(Error::new(ErrorKind::NotFound, format!("no legacy {}", client.base())))
+    }
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+    fn version(&self) -> Option<&str> {
+        self.0.version()
+    }
+}
+#[async_trait::async_trait]
+impl Backend for Legacy {
+    fn capabilities(&self) -> crate::Capabilities {
+        self.0.capabilities()
+    }
+    async fn profile_types(
+        &self,
+        range: flamesql_profile::TimeRange,
+    ) -> Result<Vec<flamesql_profile::ProfileType>, Error> {
+        self.0.profile_types(range).await
+    }
+    async fn label_sets(&self, query: &crate::MetaQuery) -> Result<Vec<crate::LabelSet>, Error> {
+        self.0.label_sets(query).await
+    }
+    async fn series(
+        &self,
+        s: &crate::Select,
+        g: &crate::Grouping,
+        r: &crate::Report,
+    ) -> Result<crate::SeriesAnswer, Error> {
+        self.0.series(s, g, r).await
+    }
+    fn stacks(&self, s: crate::Select, g: crate::Grouping, r: crate::Report) -> crate::StackStream {
+        self.0.stacks(s, g, r)
+    }
+}
