@@ -21,4 +21,5 @@ mod shop;
 mod split;
 
 mod faulty;
+mod replay;
 mod support;
