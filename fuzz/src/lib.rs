@@ -5,6 +5,7 @@
 //! libFuzzer wrappers, which need a nightly one, are in `fuzz/libfuzzer`.
 
 mod flamebearer;
+mod flameql;
 mod folded;
 mod pprof;
 mod pyroscope_tree;
@@ -13,8 +14,8 @@ mod time;
 mod tree;
 
 pub use self::{
-    flamebearer::flamebearer, folded::folded, pprof::pprof, pyroscope_tree::pyroscope_tree,
-    selector::selector, time::time,
+    flamebearer::flamebearer, flameql::flameql, folded::folded, pprof::pprof,
+    pyroscope_tree::pyroscope_tree, selector::selector, time::time,
 };
 
 /// A function that takes any bytes and panics where a promise is broken.
@@ -23,6 +24,7 @@ pub type Target = fn(&[u8]);
 /// The targets by their names, which are also those of their folders in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("flamebearer", flamebearer),
+    ("flameql", flameql),
     ("folded", folded),
     ("pprof", pprof),
     ("pyroscope_tree", pyroscope_tree),

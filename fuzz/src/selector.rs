@@ -59,7 +59,7 @@ fn check_matcher(matcher: &Matcher) {
     }
 }
 
-fn check_error(error: &Error, text: &str) {
+pub(crate) fn check_error(error: &Error, text: &str) {
     let span = error.span();
     assert!(span.start <= span.end && span.end <= error.input().len(), "{error}");
     assert!(text.starts_with(error.input()) || error.kind() == ErrorKind::BadRegex, "{error}");

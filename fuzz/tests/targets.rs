@@ -284,6 +284,18 @@ proptest! {
         flamesql_fuzz::selector(text.as_bytes());
     }
 
+    #[test]
+    fn legacy_queries_hold(
+        app in "[a-z.]{0,3}",
+        matchers in proptest::collection::vec((r#"[ab_]{0,2}( |")?"#, "=|!=|=~|!~|!|==|", r#"("?)([ab,}.*|^$()\[\]\\ ]|\(\?s:){0,6}"?"#), 0..4),
+        end in "[},]{0,2}",
+    ) {
+        let matchers: Vec<String> =
+            matchers.into_iter().map(|(name, op, value)| format!("{name}{op}{value}")).collect();
+        flamesql_fuzz::flameql(format!("{app}{{{}{end}", matchers.join(",")).as_bytes());
+        flamesql_fuzz::flameql(format!("{app}a{{{}}}", matchers.join(",")).as_bytes());
+    }
+
     /// Any text can be a value, and any but the empty one a name.
     #[test]
     fn made_up_selectors_hold(

@@ -1,13 +1,13 @@
 //! A server on this machine that does what it is told, wrong things above all.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -227,11 +227,17 @@ async fn h2(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
     }
 }
 
+/// What TLS begins with, and HTTP does not.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 async fn read_request(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<Seen>> {
     loop {
+        if buffer.starts_with(&[TLS_HANDSHAKE]) {
+            return Ok(Some(Seen { head: String::new(), body: mem::take(buffer), is_h2: false }));
+        }
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             let mut seen = Seen { head, body: Vec::new(), is_h2: false };
@@ -270,8 +276,9 @@ pub(crate) fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }

@@ -23,4 +23,5 @@ mod shop;
 mod split;
 
 mod faulty;
+mod replay;
 mod support;

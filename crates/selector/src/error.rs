@@ -85,12 +85,17 @@ pub enum ErrorKind {
     RegexTooLarge,
     /// A label name cannot be written for a server without quoted names.
     LegacyName,
+    /// An app's name or a condition cannot be written in [`flameql`](crate::flameql).
+    NotInFlameQl,
 }
 
 /// What the input is, the first word of the one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Selector,
+    FlameQl,
+    App,
+    Condition,
     #[cfg(feature = "match")]
     Regex,
 }
@@ -254,6 +259,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = match self.subject {
             Subject::Selector => "selector",
+            Subject::FlameQl => "FlameQL",
+            Subject::App => "app",
+            Subject::Condition => "condition",
             #[cfg(feature = "match")]
             Subject::Regex => "regex",
         };

@@ -7,6 +7,8 @@
 //! canonical form, so that parsing what was printed gives the same selector again. A text that is
 //! refused gives an [`Error`] that knows the place and can draw it ([`Error::report`]).
 //!
+//! The legacy Pyroscope server has a language of its own: module [`flameql`] reads and writes it.
+//!
 //! To match label sets, compile the selector into a [`Filter`] (feature `match`, on by default).
 //! The servers' regexes are RE2; module [`re2`] translates them to the `regex` crate. Without the
 //! feature the crate has no dependency at all and leaves regexes unchecked.
@@ -55,6 +57,8 @@ mod parser;
 mod display;
 
 mod error;
+
+pub mod flameql;
 
 #[cfg(feature = "match")]
 pub mod re2;

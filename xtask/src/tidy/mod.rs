@@ -61,6 +61,21 @@ const BUDGETS: &[Budget] = &[
             "tokio/net",
         ],
     ),
+    Budget::without("flamesql-backend", "legacy", OF_A_SERVER),
+    Budget::without("flamesql-backend", "pyroscope", OF_A_SERVER),
+];
+
+/// What the way to a server does without: the engine's crates, and any TLS but rustls with ring.
+const OF_A_SERVER: &[&str] = &[
+    "arrow",
+    "aws-lc-rs",
+    "datafusion",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "tokio/fs",
+    "tonic",
+    "webpki-roots",
 ];
 
 /// Versions that stand in the manifest of a crate, with the reason.

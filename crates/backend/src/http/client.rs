@@ -61,7 +61,7 @@ pub(crate) struct Request {
     pub(crate) what: String,
     /// Path and query, behind the base: begins with `/`.
     pub(crate) path: String,
-    /// Further headers.
+    /// Further headers. With `content-encoding: gzip` the body is packed, if that saves anything.
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Body,
     /// Whether an answer of status 500 is worth another try, as its status and body tell.
@@ -82,24 +82,8 @@ pub(crate) enum Body {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: String,
-    /// Inflated.
+    /// Inflated; of an error, without our secrets, should the server repeat them.
     pub(crate) body: Bytes,
-}
-
-impl Request {
-    /// The same with its body as gzip, if it is large enough for that. For servers that read it.
-    #[must_use]
-    pub(crate) fn gzip(mut self) -> Self {
-        if let Body::Post { bytes, .. } = &mut self.body
-            && bytes.len() >= GZIP_FROM
-        {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(bytes).expect("writing to memory does not fail");
-            *bytes = encoder.finish().expect("writing to memory does not fail").into();
-            self.headers.push(("content-encoding", "gzip"));
-        }
-        self
-    }
 }
 
 /// What is known of a try while it is under way.
@@ -113,10 +97,11 @@ struct Progress {
 }
 
 /// A request as the HTTP client takes it.
-struct Prepared<'a> {
-    request: &'a Request,
+struct Prepared {
     url: Url,
     headers: HeaderMap,
+    /// With one it is a POST.
+    body: Option<Bytes>,
 }
 
 impl Client {
@@ -204,33 +189,41 @@ impl Client {
             sleep(wait).await;
         }
     }
-
-    /// A text of the server's, without our secrets in case it repeats them.
-    pub(crate) fn conceal(&self, text: &str) -> String {
-        self.0.headers.conceal(text)
-    }
 }
 
 impl Inner {
-    fn prepare<'a>(&self, request: &'a Request) -> Result<Prepared<'a>, Error> {
+    fn prepare(&self, request: &Request) -> Result<Prepared, Error> {
         let url = Url::parse(&format!("{}{}", self.address.base, request.path)).map_err(|_| {
             let what = format!("cannot {}: its path is malformed", request.what);
             Error::new(ErrorKind::Internal, what)
         })?;
-        Ok(Prepared { request, url, headers: self.headers.of(request)? })
+        let mut headers = self.headers.of(request)?;
+        let body = match &request.body {
+            Body::None => None,
+            Body::Post { bytes, .. } if headers.contains_key(CONTENT_ENCODING) => {
+                if bytes.len() >= GZIP_FROM {
+                    Some(gzip(bytes))
+                } else {
+                    headers.remove(CONTENT_ENCODING);
+                    Some(bytes.clone())
+                }
+            }
+            Body::Post { bytes, .. } => Some(bytes.clone()),
+        };
+        Ok(Prepared { url, headers, body })
     }
 
     /// One try.
     async fn once(
         &self,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         progress: &mut Progress,
         report: &Report,
     ) -> Result<Response, Reason> {
         let url = prepared.url.clone();
-        let builder = match &prepared.request.body {
-            Body::None => self.client.get(url),
-            Body::Post { bytes, .. } => self.client.post(url).body(bytes.clone()),
+        let builder = match &prepared.body {
+            None => self.client.get(url),
+            Some(bytes) => self.client.post(url).body(bytes.clone()),
         };
         let sent = builder.headers(prepared.headers.clone()).send().await;
         let mut answer = sent.map_err(|error| {
@@ -273,7 +266,12 @@ impl Inner {
             }
             body.push(&chunk).map_err(refused)?;
         }
-        Ok(Response { status, content_type, body: body.finish().map_err(refused)? })
+        let mut body = body.finish().map_err(refused)?;
+        if status >= 400 {
+            // It is quoted, and may repeat what it was sent.
+            body = self.headers.conceal(body);
+        }
+        Ok(Response { status, content_type, body })
     }
 
     /// A redirection is not followed to another place: whoever is there is not to have what was meant for this server.
@@ -298,8 +296,7 @@ impl Inner {
         let is_quoted = !response.content_type.contains("html") && !text.trim().is_empty();
         let quote = if is_quoted {
             let line: Vec<&str> = text.split_whitespace().collect();
-            let line = self.headers.conceal(&line.join(" "));
-            format!(": {}", line.chars().take(MAX_QUOTE).collect::<String>())
+            format!(": {}", line.join(" ").chars().take(MAX_QUOTE).collect::<String>())
         } else {
             String::new()
         };
@@ -339,6 +336,12 @@ impl Progress {
         };
         Reason::new(text).with_hint("ask for a shorter range, or give it more time")
     }
+}
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("writing to memory does not fail");
+    encoder.finish().expect("writing to memory does not fail").into()
 }
 
 fn now() -> Timestamp {

@@ -32,20 +32,15 @@ impl Door {
         self.send(path, body, report).await
     }
 
-    /// A text of the server's, without our secrets.
-    pub fn conceal(&self, text: &str) -> String {
-        self.0.conceal(text)
-    }
-
     async fn send(&self, path: &str, body: Body, report: &Report) -> Result<Answer, Error> {
         let request = Request {
             what: "list the profile types".to_owned(),
             path: path.to_owned(),
-            headers: Vec::new(),
+            headers: vec![("content-encoding", "gzip")],
             body,
             is_passing: |response: &Response| response.body.starts_with(b"passing"),
         };
-        let response = self.0.send(&request.gzip(), report).await?;
+        let response = self.0.send(&request, report).await?;
         Ok((response.status, response.content_type, response.body.to_vec()))
     }
 }

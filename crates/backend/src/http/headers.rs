@@ -1,6 +1,7 @@
 //! What stands in the head of each request.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     USER_AGENT,
@@ -113,10 +114,14 @@ impl Headers {
         self.ours.contains_key(AUTHORIZATION) || self.custom.contains_key(AUTHORIZATION)
     }
 
-    /// A text of the server's without secrets.
-    pub(super) fn conceal(&self, text: &str) -> String {
+    /// An answer without secrets.
+    pub(super) fn conceal(&self, body: Bytes) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&body) else { return body };
+        if !self.secrets.iter().any(|secret| text.contains(secret.reveal())) {
+            return body;
+        }
         let conceal = |text: String, secret: &Secret| text.replace(secret.reveal(), "...");
-        self.secrets.iter().fold(text.to_owned(), conceal)
+        self.secrets.iter().fold(text.to_owned(), conceal).into()
     }
 }
 

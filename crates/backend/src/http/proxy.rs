@@ -10,9 +10,6 @@ use super::{
 };
 use crate::{Error, ErrorKind};
 
-/// What `HTTP_PROXY` and its like are called.
-const VARIABLES: &[&str] = &["http_proxy", "https_proxy", "all_proxy"];
-
 /// The way by a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Way {
@@ -36,8 +33,9 @@ pub(super) fn set_up(
         Proxy::System if address.is_loopback() => Ok((builder.no_proxy(), Way::default())),
         Proxy::System => {
             let mut way = Way::default();
-            for name in VARIABLES {
-                for name in [(*name).to_owned(), name.to_uppercase()] {
+            let of_scheme = if address.is_https { "https_proxy" } else { "http_proxy" };
+            for name in [of_scheme, "all_proxy"] {
+                for name in [name.to_owned(), name.to_uppercase()] {
                     let Ok(value) = env::var(&name) else { continue };
                     if !value.is_empty() {
                         way.may_be_tls |= value.starts_with("https");

@@ -74,7 +74,12 @@ pub(super) fn of_head(
             ..reason
         },
         (None, Some(variable)) => {
-            reason.with_hint(format!("{variable} is set: is that the right way to this server?"))
+            let further = format!("{variable} is set: does that proxy lead there?");
+            let hint = match &reason.hint {
+                Some(hint) => format!("{hint} {further}"),
+                None => further,
+            };
+            reason.with_hint(hint)
         }
         (None, None) => reason,
     }
@@ -140,11 +145,19 @@ fn closed() -> Reason {
 
 fn of_tls(error: &TlsError) -> Reason {
     let other_name = "if it is the right server, give serverName the name in its certificate";
+    let untrusted = |why: &str| {
+        Reason::new(format!("its certificate is not trusted: {why}")).with_hint(
+            "give a CA certificate (tlsCACert), or take any where that is safe (tlsSkipVerify)",
+        )
+    };
     match error {
         TlsError::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                Reason::new("its certificate is not trusted: no authority known here signed it")
-                    .with_hint("give its authority's CA certificate (tlsCACert), or take any certificate where that is safe (tlsSkipVerify)")
+                untrusted("no authority known here signed it")
+            }
+            // webpki's error, which rustls passes on without a name.
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                untrusted("it is that of an authority itself")
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 Reason::new("its certificate has expired")
@@ -193,9 +206,10 @@ fn of_tls(error: &TlsError) -> Reason {
     }
 }
 
-/// The names of rustls are debug texts: `DnsName("shop.test")`.
-fn plain(name: &str) -> String {
-    name.split('"').nth(1).unwrap_or(name).to_owned()
+/// The names in a certificate come as debug texts: `DnsName("shop.test")`, `IpAddress(127.0.0.1)`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 /// The error and its causes. What an I/O error was made of is no source of it.

@@ -1,6 +1,8 @@
 //! Properties on generated text.
 
 use flamesql_selector::{ErrorKind, MAX_LEN, MatchOp, Matcher, Selector};
+#[cfg(feature = "match")]
+use flamesql_selector::{Filter, flameql};
 use proptest::prelude::*;
 
 fn matcher() -> impl Strategy<Value = Matcher> {
@@ -130,5 +132,97 @@ fn every_character() {
         let text: String = chunk.iter().collect();
         let selector = Selector::all().with(Matcher::equal(&text, &text));
         assert_eq!(selector.to_string().parse(), Ok(selector));
+    }
+}
+
+#[cfg(feature = "match")]
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// What the legacy server is asked selects the same series, whether they have the label or not.
+    #[test]
+    fn the_legacy_server_is_asked_the_same(
+        matchers in prop::collection::vec(
+            (
+                "[ab]",
+                prop_oneof![
+                    ("=|!=", r"[ab,}\\ ]{0,3}"),
+                    ("=~|!~", r"(a|b|ab|\.|\(b\)|\[ab\]|\[\)\]){0,2}[*?]?(\|a|\|)?"),
+                    ("=~|!~", r"\^?(a|b|\.){0,2}\$?"),
+                ],
+            ),
+            0..4,
+        ),
+    ) {
+        let op = |op: &str| match op {
+            "=" => MatchOp::Equal,
+            "!=" => MatchOp::NotEqual,
+            "=~" => MatchOp::Regex,
+            _ => MatchOp::NotRegex,
+        };
+        let selector: Selector =
+            matchers.iter().map(|(name, (o, value))| Matcher::new(name, op(o), value)).collect();
+        let Ok(filter) = Filter::new(&selector) else { return Ok(()) };
+        let text = match flameql::print("app", &selector) {
+            Ok(text) => text,
+            Err(error) => {
+                prop_assert_eq!(error.kind(), ErrorKind::NotInFlameQl);
+                return Ok(());
+            }
+        };
+        let (app, again) = flameql::parse(&text).unwrap();
+        prop_assert_eq!(app, "app");
+        let filter_again = Filter::new(&again).unwrap();
+        let takes = legacy_server(&text);
+        let values = ["", "a", "b", "ab", "ba", "aa", "bb", "a\\", ",", "}", " ", "a ", "\n"];
+        for a in values {
+            for b in values {
+                let get = |name: &str| Some(if name == "a" { a } else { b });
+                prop_assert_eq!(filter.matches(get), filter_again.matches(get), "{} of {:?}", text, (a, b));
+                prop_assert_eq!(filter.matches(get), takes(a, b), "{} of {:?}", text, (a, b));
+            }
+        }
+        // Once it went there and back it stays as it is.
+        let text = flameql::print("app", &again).unwrap();
+        let (_, once_more) = flameql::parse(&text).unwrap();
+        prop_assert_eq!(flameql::print("app", &once_more).unwrap(), text);
+    }
+}
+
+/// Whether the legacy server takes a series with these values of `a` and `b`, of which the empty one is none.
+#[cfg(feature = "match")]
+fn legacy_server(query: &str) -> impl Fn(&str, &str) -> bool {
+    enum Test {
+        Value(String),
+        Regex(regex::Regex),
+    }
+    let inside = query.strip_prefix("app{").and_then(|rest| rest.strip_suffix('}')).unwrap();
+    // Conditions end in a quote, and no value holds one.
+    let conditions: Vec<(bool, bool, Test)> = inside
+        .split_inclusive('"')
+        .collect::<Vec<_>>()
+        .chunks_exact(2)
+        .map(|parts| {
+            let key_and_op = parts[0].trim_start_matches(',').trim_end_matches('"');
+            let value = parts[1].trim_end_matches('"');
+            let (key, op) = key_and_op.split_at(1);
+            let test = if op.ends_with('~') {
+                let regex = flamesql_selector::re2::translate(value).unwrap();
+                Test::Regex(regex::Regex::new(&regex).unwrap())
+            } else {
+                Test::Value(value.to_owned())
+            };
+            (key == "a", op.starts_with('!'), test)
+        })
+        .collect();
+    move |a, b| {
+        conditions.iter().all(|(is_a, is_negated, test)| {
+            let label = if *is_a { a } else { b };
+            let holds = match test {
+                Test::Value(value) => label == value,
+                Test::Regex(regex) => !label.is_empty() && regex.is_match(label),
+            };
+            holds != *is_negated
+        })
     }
 }
