@@ -73,7 +73,7 @@ struct Report(String);
 
 impl Report {
     fn line(&mut self, name: &str, what: String) {
-        let what = text::one_line(&what).into_owned();
+        let what = text::one_line(&what);
         self.0.push_str(&format!("{:<15}{what}\n", format!("{name}:")));
     }
 }

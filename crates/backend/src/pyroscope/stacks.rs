@@ -127,8 +127,10 @@ impl<'a> Question<'a> {
             let only = Only::Traces(vec!["none".to_owned()]);
             let probe = Self { only, max_nodes: 1, ..self.clone() };
             match probe.merge(range.start, range.end + 1).await {
-                Ok(merged) if merged.decode(self)?.is_empty() => return Ok(()),
-                Ok(_) => known.set(false).unwrap_or_default(),
+                Ok(merged) => match merged.decode(self)?.is_empty() {
+                    true => return Ok(()),
+                    false => known.set(false).unwrap_or_default(),
+                },
                 Err(error) if error.to_string().contains("trace id") => {
                     known.set(true).unwrap_or_default();
                 }
