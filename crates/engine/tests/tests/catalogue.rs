@@ -351,3 +351,38 @@ async fn a_server_is_asked_for_a_bounded_range() {
     let answer = s.query("SELECT * FROM labels").await.unwrap();
     assert!(answer.facts()[0].is_range_chosen);
 }
+
+#[tokio::test]
+async fn labels_are_those_of_the_time_that_a_statement_speaks_of() {
+    let fake = endless();
+    let s = session(&fake);
+    let sql = format!(
+        "SELECT pod, sum(value) FROM series WHERE profile_type = '{CPU}' AND {DAY} GROUP BY pod ORDER BY pod"
+    );
+    assert_eq!(rows(&s, &sql).await, ["a | 9", "b | 6"]);
+    let all = format!(
+        "SELECT * FROM series WHERE profile_type = '{CPU}' AND time = TIMESTAMP '2024-01-01'"
+    );
+    assert_eq!(
+        s.query(&all).await.unwrap().schema().fields().len(),
+        5,
+        "pod is one of the columns"
+    );
+    let labels: Vec<String> =
+        fake.asked().into_iter().filter(|asked| asked.starts_with("labels")).collect();
+    assert_eq!(labels[0], "labels 01T00:00:00 to 02T00:00:01");
+    assert!(labels.contains(&"labels 31T00:00:00 to 02T00:00:00".to_owned()), "{labels:?}");
+    assert!(!labels.iter().any(|asked| asked.contains("..")), "{labels:?}");
+    // What the session says is where columns are looked for; a name that it lacks is looked for in the statement's time.
+    let s = session(&fake);
+    rows(&s, "SET flamesql.from = '2023-06-03'; SET flamesql.to = '2023-06-04'; SELECT 1").await;
+    assert_eq!(s.query(&all).await.unwrap().schema().fields().len(), 4);
+    fake.asked();
+    assert_eq!(rows(&s, &sql).await, ["a | 9", "b | 6"]);
+    assert_eq!(fake.asked()[0], "labels 01T00:00:00 to 02T00:00:01");
+    // Elsewhere there is still the map.
+    let s = session(&endless());
+    let map = "SELECT sum(value) FROM series WHERE labels['pod'] = 'b' AND time > now() - INTERVAL '1 hour'";
+    assert_eq!(rows(&s, map).await, ["NULL"]);
+    assert!(error(&s, "SELECT pod FROM series").await.to_string().contains("pod"));
+}
