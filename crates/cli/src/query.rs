@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use flamesql_backend::Notice;
-use flamesql_engine::{Engine, ScanFacts, SessionOptions};
+use flamesql_engine::{Engine, ScanFacts, SessionOptions, TypeChoice};
 use futures::TryStreamExt as _;
 
 use crate::{
@@ -92,7 +92,9 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
 fn scan(facts: &ScanFacts) -> String {
     let mut what = format!("{}.{}", facts.source, facts.table);
     let types: Vec<String> = facts.profile_types.iter().map(ToString::to_string).collect();
-    if !types.is_empty() {
+    if facts.type_choice == TypeChoice::All && types.len() > 1 {
+        what.push_str(&format!(" of all {} profile types", types.len()));
+    } else if !types.is_empty() {
         what.push_str(&format!(" of {}", types.join(", ")));
         match footer::how(facts.type_choice) {
             "" => {}
@@ -109,6 +111,8 @@ fn scan(facts: &ScanFacts) -> String {
             ", PARTIAL: {} of {} slices answered",
             coverage.answered, coverage.asked
         ));
+    } else if !facts.report.is_complete() {
+        what.push_str(", PARTIAL: see the notices");
     }
     if let Some(n) = facts.n_requests {
         what.push_str(&format!(", {}", plural(n as u64, "request")));

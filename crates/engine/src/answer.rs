@@ -21,6 +21,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::{
     Error, TypeChoice,
+    meta::MetaExec,
     scan::ScanExec,
     schema::{MEASURE, UNIT},
 };
@@ -62,9 +63,12 @@ pub struct ScanFacts {
 
 impl Answer {
     pub(crate) fn new(plan: &Arc<dyn ExecutionPlan>, stream: SendableRecordBatchStream) -> Self {
-        let mut facts = Vec::new();
-        collect_facts(plan, &mut facts);
-        Self { schema: with_unit(&stream.schema(), &facts), facts, stream }
+        let (mut facts, mut of_catalogue) = (Vec::new(), Vec::new());
+        collect_facts(plan, &mut facts, &mut of_catalogue);
+        // What a catalogue table lists has no unit, and takes none away.
+        let schema = with_unit(&stream.schema(), &facts);
+        facts.append(&mut of_catalogue);
+        Self { schema, facts, stream }
     }
 
     /// The columns. The metadata of a measure, and of a plain sum of it, have its `unit`, such as `nanoseconds`, where
@@ -73,7 +77,8 @@ impl Answer {
         Arc::clone(&self.schema)
     }
 
-    /// What was asked, a scan each.
+    /// What was asked, a scan each: those of additive tables, then those of catalogue tables of which there is something
+    /// to say.
     pub fn facts(&self) -> &[ScanFacts] {
         &self.facts
     }
@@ -88,12 +93,18 @@ impl Answer {
     }
 }
 
-fn collect_facts(plan: &Arc<dyn ExecutionPlan>, facts: &mut Vec<ScanFacts>) {
+fn collect_facts(
+    plan: &Arc<dyn ExecutionPlan>,
+    facts: &mut Vec<ScanFacts>,
+    of_catalogue: &mut Vec<ScanFacts>,
+) {
     if let Some(scan) = plan.downcast_ref::<ScanExec>() {
         facts.push(scan.facts());
+    } else if let Some(scan) = plan.downcast_ref::<MetaExec>() {
+        of_catalogue.extend(scan.facts());
     }
     for child in plan.children() {
-        collect_facts(child, facts);
+        collect_facts(child, facts, of_catalogue);
     }
 }
 

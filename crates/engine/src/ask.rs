@@ -113,13 +113,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// More requests than the session allows.
     pub(crate) fn too_many(&self, n_requests: usize) -> Error {
-        let (source, table, max) = (&self.source.name, self.kind.name(), self.options.max_requests);
-        let what = format!(
-            "{source}.{table} would need {n_requests} requests, more than flamesql.max_requests = {max}"
-        );
-        Error::new(ErrorKind::Query, what).with_hint(
-            "ask for a shorter range, fewer label sets or wider bins, or SET flamesql.max_requests",
-        )
+        too_many(&self.source, self.kind.name(), n_requests, &self.options)
     }
 
     /// Whether a request comes to one question to the source, whatever the data.
@@ -134,6 +128,22 @@ impl Plan {
     }
 }
 
+/// More requests for a table than the session allows.
+pub(crate) fn too_many(
+    source: &Source,
+    table: &str,
+    n_requests: usize,
+    options: &Options,
+) -> Error {
+    let (source, max) = (&source.name, options.max_requests);
+    let what = format!(
+        "{source}.{table} would need {n_requests} requests, more than flamesql.max_requests = {max}"
+    );
+    Error::new(ErrorKind::Query, what).with_hint(
+        "ask for a shorter range, fewer label sets or wider bins, or SET flamesql.max_requests",
+    )
+}
+
 /// Settles what a scan asks.
 pub(crate) async fn plan(
     table: &AdditiveTable,
@@ -146,15 +156,15 @@ pub(crate) async fn plan(
     let options = Options::of(session);
     let capabilities = backend.capabilities();
 
-    let times = Asked::of(table, &conditions, &options, session, capabilities.is_finite)?;
+    let speaks_of_time = table.speaks_of().time;
+    let times = Asked::of(&source, &conditions, speaks_of_time, &options, session)?;
     let range = times.hull;
     let types = backend.profile_types(range).await?;
     let (profile_types, type_choice) =
         profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
     if profile_types.is_empty() && !types.is_empty() {
-        let reason = format!("no profile type qualifies; {}", list(&types));
-        notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
+        notices.push(no_type_qualifies(&source, &types));
     }
     for sum in table.sums() {
         sum.check(session, &profile_types)?;
@@ -247,21 +257,24 @@ async fn count(plan: &Plan, is_explained: bool) -> Result<Option<usize>, Error> 
 }
 
 /// The times that a scan asks for.
-struct Asked {
-    times: Times,
-    hull: TimeRange,
+pub(crate) struct Asked {
+    pub(crate) times: Times,
+    pub(crate) hull: TimeRange,
     /// Whether the statement or the session says anything about it.
-    is_chosen: bool,
+    pub(crate) is_chosen: bool,
 }
 
 impl Asked {
-    fn of(
-        table: &AdditiveTable,
+    /// The times that conditions leave, a missing bound from the session. `speaks_of_time` is whether the statement says
+    /// anything about time beyond these conditions.
+    pub(crate) fn of(
+        source: &Source,
         conditions: &[Condition],
+        speaks_of_time: bool,
         options: &Options,
         session: &dyn Session,
-        is_finite: bool,
     ) -> Result<Self, Error> {
+        let is_finite = source.backend.capabilities().is_finite;
         let mut said = Times::all();
         for condition in conditions {
             if let Condition::Times(times) = condition {
@@ -270,10 +283,10 @@ impl Asked {
         }
         let (default, is_set) = options.range(options::statement_time(session), is_finite)?;
         let is_chosen = is_set || said != Times::all();
-        if !is_chosen && !is_finite && table.speaks_of().time {
+        if !is_chosen && !is_finite && speaks_of_time {
             let what = format!(
                 "the condition on time gives no bound, and {} has no first profile to begin with",
-                table.source().name
+                source.name
             );
             return Err(Error::new(ErrorKind::Query, what).with_hint(
                 "add a bound such as time >= now() - INTERVAL '1 hour', or --from, or SET flamesql.from",
@@ -301,6 +314,31 @@ impl Asked {
     }
 }
 
+/// Of these types the ones that fulfil all conditions on the type; `None` if there is no such condition.
+pub(crate) fn named_types(
+    session: &dyn Session,
+    conditions: &[Condition],
+    types: &[ProfileType],
+) -> Result<Option<Vec<ProfileType>>, Error> {
+    let on_type: Vec<Expr> = conditions
+        .iter()
+        .filter_map(|c| if let Condition::Type(expr) = c { Some(expr.clone()) } else { None })
+        .collect();
+    if on_type.is_empty() {
+        return Ok(None);
+    }
+    let texts: Vec<Option<&str>> = types.iter().map(|t| Some(t.as_str())).collect();
+    let fits = all_true(session, &on_type, &texts)?;
+    let fitting = types.iter().zip(fits).filter(|(_, fits)| *fits).map(|(t, _)| t.clone());
+    Ok(Some(fitting.collect()))
+}
+
+/// Says that conditions leave none of the types that there are.
+pub(crate) fn no_type_qualifies(source: &Source, types: &[ProfileType]) -> Notice {
+    let reason = format!("no profile type qualifies; {}", list(types));
+    Notice { subject: source.name.clone(), reason, is_missing: false }
+}
+
 async fn profile_types(
     table: &AdditiveTable,
     session: &dyn Session,
@@ -308,15 +346,8 @@ async fn profile_types(
     options: &Options,
     types: &[ProfileType],
 ) -> Result<(Vec<ProfileType>, TypeChoice), Error> {
-    let on_type: Vec<Expr> = conditions
-        .iter()
-        .filter_map(|c| if let Condition::Type(expr) = c { Some(expr.clone()) } else { None })
-        .collect();
-    if !on_type.is_empty() {
-        let texts: Vec<Option<&str>> = types.iter().map(|t| Some(t.as_str())).collect();
-        let fits = all_true(session, &on_type, &texts)?;
-        let fitting = types.iter().zip(fits).filter(|(_, fits)| *fits).map(|(t, _)| t.clone());
-        return Ok((fitting.collect(), TypeChoice::Named));
+    if let Some(named) = named_types(session, conditions, types)? {
+        return Ok((named, TypeChoice::Named));
     }
     // A range without profiles is an empty answer, not a missing choice.
     if types.is_empty() {

@@ -20,6 +20,7 @@ use crate::{
     Error, TableKind,
     meta::{MetaKind, MetaTable},
     options::{self, Options},
+    spoken,
     table::AdditiveTable,
     views,
 };
@@ -46,10 +47,13 @@ struct KnownLabels {
 
 struct Found {
     since: Instant,
-    /// As the session has it.
-    range: (Option<String>, Option<String>),
+    asked: Asked,
     names: Vec<String>,
 }
+
+/// The range of which labels were asked for: what the session says, else what the statement speaks of. The last hour is
+/// another one each time, and the same question.
+type Asked = (Option<String>, Option<String>, Option<TimeRange>);
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,13 +75,27 @@ impl Source {
         Ok(self.backend.label_names(&query).await?)
     }
 
-    /// The labels that are columns, sorted: those of the session's range, and those that were looked up.
-    async fn label_names(&self, options: &Options, range: TimeRange) -> Result<Vec<String>, Error> {
+    /// Where to look for labels: in the time that a statement speaks of, else in that of the session. A source that is at
+    /// hand is asked for all it has: a range then changes no columns.
+    fn range(&self, options: &Options, spoken: Option<TimeRange>) -> Result<TimeRange, Error> {
+        match spoken {
+            _ if self.backend.capabilities().is_finite => Ok(TimeRange::ALL),
+            Some(spoken) => Ok(spoken),
+            None => Ok(options.range(options::now(), false)?.0),
+        }
+    }
+
+    /// The labels that are columns, sorted: those that were found, and those that were looked up.
+    async fn label_names(&self, options: &Options) -> Result<Vec<String>, Error> {
         let is_finite = self.backend.capabilities().is_finite;
-        let said = (options.from.clone(), options.to.clone());
+        // What the session says stands against it: then columns are the same for all statements.
+        let is_set = options.from.is_some() || options.to.is_some();
+        let spoken = spoken::spoken().filter(|_| !is_set);
+        let range = self.range(options, spoken)?;
+        let asked = (options.from.clone(), options.to.clone(), spoken);
         let known = match &self.labels().found {
             Some(found)
-                if !is_finite && found.since.elapsed() < LABELS_LAST && found.range == said =>
+                if !is_finite && found.since.elapsed() < LABELS_LAST && found.asked == asked =>
             {
                 Some(found.names.clone())
             }
@@ -86,10 +104,9 @@ impl Source {
         let mut names = match known {
             Some(names) => names,
             None => {
-                // A source that is at hand is asked for all it has: a range then changes no columns.
-                let names = self.ask(if is_finite { TimeRange::ALL } else { range }).await?;
+                let names = self.ask(range).await?;
                 let since = Instant::now();
-                self.labels().found = Some(Found { since, range: said, names: names.clone() });
+                self.labels().found = Some(Found { since, asked, names: names.clone() });
                 names
             }
         };
@@ -100,13 +117,19 @@ impl Source {
         Ok(names)
     }
 
-    /// Looks for a label anywhere in time; whether it is there and was no column so far.
-    pub(crate) async fn look_up(&self, name: &str) -> bool {
+    /// Looks for a label in the time that a statement speaks of, whatever the session says; whether it is there and was
+    /// no column so far. All of time would be too many questions to a server.
+    pub(crate) async fn look_up(
+        &self,
+        name: &str,
+        options: &Options,
+        spoken: Option<TimeRange>,
+    ) -> bool {
         if self.labels().looked_up.contains(name) {
             return false;
         }
-        let is_found =
-            self.ask(TimeRange::ALL).await.is_ok_and(|all| all.iter().any(|n| n == name));
+        let Ok(range) = self.range(options, spoken) else { return false };
+        let is_found = self.ask(range).await.is_ok_and(|all| all.iter().any(|n| n == name));
         is_found && self.labels().looked_up.insert(name.to_owned())
     }
 }
@@ -148,11 +171,7 @@ pub(crate) fn table_names() -> impl Iterator<Item = &'static str> {
 
 impl SourceSchema {
     async fn label_names(&self) -> Result<Vec<String>> {
-        let options = (self.session)();
-        let is_finite = self.source.backend.capabilities().is_finite;
-        let (range, _) =
-            options.range(options::now(), is_finite).map_err(Error::into_datafusion)?;
-        self.source.label_names(&options, range).await.map_err(Error::into_datafusion)
+        self.source.label_names(&(self.session)()).await.map_err(Error::into_datafusion)
     }
 }
 

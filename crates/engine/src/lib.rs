@@ -53,6 +53,7 @@ mod schema;
 mod session;
 mod size;
 mod speaks;
+mod spoken;
 mod sum;
 mod table;
 mod times;

@@ -18,13 +18,14 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use flamesql_backend::{Bins, GroupBy, Grouping, Report, Select, SeriesAnswer, StackGroup};
+use flamesql_backend::{Bins, GroupBy, Grouping, Notice, Report, Select, SeriesAnswer, StackGroup};
 use flamesql_profile::{ErrorKind as ProfileErrorKind, SubsetScratch, Timestamp};
 use futures::{StreamExt, stream};
 
 use crate::{
     Error, ErrorKind, ScanFacts, TableKind,
     ask::{Plan, Request},
+    catalog::Source,
     once::Ticket,
     pieces::{self, Piece, PieceStream, pieces},
     rows::{Cursor, RowBuilder, Shape},
@@ -34,7 +35,7 @@ use crate::{
 pub(crate) const BATCH_ROWS: usize = 8192;
 
 /// How many requests are under way at once, the one that is being read included.
-const CONCURRENT: usize = 8;
+pub(crate) const CONCURRENT: usize = 8;
 
 /// The scan of one additive table.
 #[derive(Clone, Debug)]
@@ -400,11 +401,25 @@ impl Reader {
 
 /// Under strict, what is missing is an error, if only now that all else is there.
 pub(crate) fn check_whole(plan: &Plan, reports: &[Report]) -> Result<(), Error> {
-    let missing = reports.iter().chain([&plan.report]).find(|report| !report.is_complete());
-    let Some(report) = missing.filter(|_| plan.options.strict) else { return Ok(()) };
-    let what = match report.notices().iter().find(|notice| notice.is_missing) {
-        Some(notice) => notice.to_string(),
-        None => format!("a part of {} is missing", plan.source.name),
+    match plan.options.strict {
+        true => {
+            reports.iter().chain([&plan.report]).try_for_each(|r| nothing_missing(r, &plan.source))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Fails if something is missing of what a source was asked, naming the first and how many more there are.
+pub(crate) fn nothing_missing(report: &Report, source: &Source) -> Result<(), Error> {
+    if report.is_complete() {
+        return Ok(());
+    }
+    let notices = report.notices();
+    let missing: Vec<&Notice> = notices.iter().filter(|notice| notice.is_missing).collect();
+    let what = match missing.as_slice() {
+        [] => format!("a part of {} is missing", source.name),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
     };
     Err(Error::new(ErrorKind::Partial, what))
 }

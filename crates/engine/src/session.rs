@@ -14,13 +14,15 @@ use datafusion::{
     prelude::{SQLOptions, SessionContext},
     sql::parser::{DFParserBuilder, Statement},
 };
+use flamesql_profile::TimeRange;
 
 use crate::{
     Answer, Error, ErrorKind,
     catalog::{self, Source},
     nearest::nearest,
-    options::Explaining,
+    options::{self, Explaining, Options},
     size,
+    spoken::{self, SPOKEN},
 };
 
 /// Runs statements. What `SET` changes lasts as long as the session.
@@ -78,11 +80,12 @@ impl Session {
     }
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
+        let spoken = spoken::range(&statement, options::now());
         let plan = loop {
-            match self.plan(statement.clone()).await {
+            match SPOKEN.scope(spoken, self.plan(statement.clone())).await {
                 Ok(plan) => break plan,
-                // A label that no profile of the session's range has is no column yet; it is looked up once.
-                Err(error) if self.found_label(&error).await => {}
+                // A label that no profile of the range had is no column yet; it is looked up once.
+                Err(error) if self.found_label(&error, spoken).await => {}
                 Err(error) => return Err(self.explain_error(error)),
             }
         };
@@ -103,12 +106,13 @@ impl Session {
     }
 
     /// Whether an error is about a column that is a label after all.
-    async fn found_label(&self, error: &DataFusionError) -> bool {
+    async fn found_label(&self, error: &DataFusionError, spoken: Option<TimeRange>) -> bool {
         let DataFusionError::SchemaError(error, _) = error.find_root() else { return false };
         let SchemaError::FieldNotFound { field, .. } = error.as_ref() else { return false };
+        let options = Options::of(&self.context.state());
         let mut is_found = false;
         for source in self.sources.iter() {
-            is_found |= source.look_up(field.name()).await;
+            is_found |= source.look_up(field.name(), &options, spoken).await;
         }
         is_found
     }

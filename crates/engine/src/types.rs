@@ -19,6 +19,8 @@ pub enum TypeChoice {
     Only,
     /// The source says that it is to be shown first, as a file does.
     Default,
+    /// A catalogue table lists all of them where nobody names one.
+    All,
 }
 
 impl fmt::Display for TypeChoice {
@@ -28,6 +30,7 @@ impl fmt::Display for TypeChoice {
             Self::Session => "of the session",
             Self::Only => "the only one",
             Self::Default => "the source's default",
+            Self::All => "all that there are",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! All integration tests of the engine in one binary.
 //!
-//! `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
+//! `catalogue` asks for what there is; `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
 //! as values; `functions` SQL's own words for stacks and values, of which `pprof` holds some against pprof's numbers;
 //! `law` the same statements over a relation that is written out row by row, which `relation` does, and `grammar` draws
 //! them; `shop` numbers of real files; `slt` runs the files that say what tables give; `statements` what users type, and
@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod catalogue;
 mod example;
 mod explain;
 mod flamegraph;

@@ -1,0 +1,122 @@
+//! What the scan of a catalogue table asks, settled before anything is read.
+
+use std::fmt;
+
+use datafusion::{catalog::Session, logical_expr::Expr};
+use flamesql_backend::{Notice, Report, Select};
+use flamesql_profile::{ProfileType, Step, TimeRange};
+use flamesql_selector::Selector;
+
+use super::{MetaKind, MetaTable, speaks_of};
+use crate::{
+    Error, TableKind, TypeChoice,
+    ask::{Asked, named_types, no_type_qualifies, too_many},
+    condition::{self, Condition},
+    options::Options,
+    types::choose_type,
+};
+
+/// What is asked, and what is worth telling about it.
+#[derive(Debug)]
+pub(super) struct MetaPlan {
+    pub(super) kind: MetaKind,
+    /// One request each; none for tables of names, which are one request.
+    pub(super) selects: Vec<Select>,
+    pub(super) range: TimeRange,
+    pub(super) is_range_chosen: bool,
+    pub(super) profile_types: Vec<ProfileType>,
+    pub(super) type_choice: TypeChoice,
+    pub(super) notices: Vec<Notice>,
+    pub(super) is_strict: bool,
+    /// What the work came to.
+    pub(super) report: Report,
+}
+
+impl MetaPlan {
+    pub(super) fn n_requests(&self) -> usize {
+        if self.kind.is_by_type() { self.selects.len() } else { 1 }
+    }
+
+    /// The columns of a heat map: as many as a picture of the whole range has.
+    pub(super) fn step(&self) -> Step {
+        Step::of_columns(self.range)
+    }
+}
+
+impl fmt::Display for MetaPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, n) = (self.kind.name(), self.n_requests());
+        write!(f, "requests={n}")?;
+        if !self.kind.is_by_type() {
+            return write!(f, "; {kind} range={}", self.range);
+        }
+        for select in self.selects.iter().take(4) {
+            let Select { profile_type, selector, range, .. } = select;
+            write!(f, "; {kind} type={profile_type} selector={selector} range={range}")?;
+            if self.kind == MetaKind::Heatmap {
+                write!(f, " step={}", self.step())?;
+            }
+        }
+        match n {
+            0..=4 => Ok(()),
+            n => write!(f, "; and {} more", n - 4),
+        }
+    }
+}
+
+/// Settles what a scan asks.
+pub(super) async fn plan(
+    table: &MetaTable,
+    session: &dyn Session,
+    filters: &[Expr],
+) -> Result<MetaPlan, Error> {
+    let (source, kind) = (table.source.as_ref(), table.kind);
+    let backend = source.backend.as_ref();
+    let options = Options::of(session);
+    let grain = backend.capabilities().grain;
+    let conditions: Vec<Condition> = filters
+        .iter()
+        .filter_map(|f| condition::condition(f, TableKind::Series, &table.label_columns, grain))
+        .collect();
+    let speaks_of_time = filters.iter().any(|filter| speaks_of(filter, "time"));
+    let asked = Asked::of(source, &conditions, speaks_of_time, &options, session)?;
+    let mut plan = MetaPlan {
+        kind,
+        selects: Vec::new(),
+        range: asked.hull,
+        is_range_chosen: asked.is_chosen,
+        profile_types: Vec::new(),
+        type_choice: TypeChoice::All,
+        notices: Vec::new(),
+        is_strict: options.strict,
+        report: Report::new(),
+    };
+    if !kind.is_by_type() {
+        plan.notices = backend.notices();
+        return Ok(plan);
+    }
+    let types = backend.profile_types(plan.range).await?;
+    plan.notices = backend.notices();
+    let hint = options.profile_type.as_deref();
+    (plan.profile_types, plan.type_choice) = match named_types(session, &conditions, &types)? {
+        Some(named) => (named, TypeChoice::Named),
+        // A range without profiles is an empty answer, not a missing choice.
+        None if hint.is_some() && !types.is_empty() => {
+            let (one, choice) = choose_type(backend, hint, &types).await?;
+            (vec![one], choice)
+        }
+        None => (types.clone(), TypeChoice::All),
+    };
+    if plan.profile_types.is_empty() && !types.is_empty() {
+        plan.notices.push(no_type_qualifies(source, &types));
+    }
+    for profile_type in &plan.profile_types {
+        for range in asked.times.ranges() {
+            plan.selects.push(Select::new(profile_type.clone(), Selector::all(), *range));
+        }
+    }
+    match plan.selects.len() {
+        n if n > options.max_requests => Err(too_many(source, kind.name(), n, &options)),
+        _ => Ok(plan),
+    }
+}
