@@ -80,9 +80,11 @@ Examples:
   flamesql query \"SHOW TABLES\"
   flamesql query ./profiles --type cpu \"SELECT function, sum(self) FROM functions GROUP BY 1\"
   flamesql query ./profiles -f top.sql --from 2026-11-10 -o top.csv
-  flamesql query http://localhost:4040 --from now-6h \"SELECT service_name, sum(value) FROM series GROUP BY 1\" --type cpu
   flamesql query --source old=./monday --source new=./friday -f compare.sql
-  echo \"SELECT * FROM profile_types\" | flamesql query --format json")
+  echo \"SELECT * FROM profile_types\" | flamesql query --format json\n\n\
+With a server:
+  flamesql query http://localhost:4040 --type cpu --from now-6h \\
+    \"SELECT service_name, sum(value) FROM series GROUP BY 1\"")
 )]
 pub(crate) struct Query {
     /// A URL, a file or a folder of profiles
@@ -267,9 +269,12 @@ fn now() -> Timestamp {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
 Examples:
+  flamesql check
+  flamesql check ./profiles
+
+With a server:
   flamesql check http://localhost:4040
-  flamesql check https://profiles.example.com --user 12345:$TOKEN --tenant team-a
-  flamesql check ./profiles"))]
+  PROFILECLI_TOKEN=... flamesql check https://profiles.example.com --tenant team-a"))]
 pub(crate) struct Check {
     /// A URL, a file or a folder of profiles
     pub(crate) source: Option<OsString>,

@@ -74,7 +74,7 @@ fn the_first_page() {
 #[test]
 fn the_help_of_each_command() {
     let mut n_examples = 0;
-    for command in ["", "query", "profile", "series", "types", "labels"] {
+    for command in ["", "query", "profile", "series", "types", "labels", "check"] {
         let place = Place::with_profiles();
         let run = place.shell(&format!("flamesql {command} --help"));
         let help = run.ok();
