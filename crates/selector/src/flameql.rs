@@ -2,7 +2,7 @@
 //!
 //! It looks like a selector of Prometheus and is another language: values are taken as they stand, without escapes; a
 //! regex has to match a part of the value only; a value is never empty; and a regex, after `=~` as after `!~`, speaks only
-//! of series that have the label. [`parse`] and [`print`] translate, so that a [`Selector`] means the same on either side, and what one of the
+//! of series that have the label. [`parse`] and [`print()`] translate, so that a [`Selector`] means the same on either side, and what one of the
 //! languages cannot say is an error.
 //!
 //! ```
