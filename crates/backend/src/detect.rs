@@ -7,8 +7,8 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{
-    Backend, Cached, Error, ErrorKind, Generation, Notice, Pyroscope, PyroscopeOptions, Split,
-    http::Client,
+    Backend, Cached, Error, ErrorKind, Generation, Legacy, Notice, Pyroscope, PyroscopeOptions,
+    Split, http::Client,
 };
 
 /// What kind of server a source is said to be: Grafana's setting `backendType`.
@@ -188,45 +188,4 @@ impl Server {
 /// A source behind its limit, with a memory for names.
 fn behind(source: Arc<dyn Backend>) -> Arc<dyn Backend> {
     Arc::new(Cached::new(Arc::new(Split::new(source))))
-}
-
-// TEMP until the legacy adapter lands.
-#[derive(Clone, Debug)]
-struct Legacy(Pyroscope);
-impl Legacy {
-    async fn with_client(client: Client) -> Result<Self, Error> {
-        Err(Error::new(ErrorKind::NotFound, format!("no legacy {}", client.base())))
-    }
-    fn url(&self) -> &str {
-        self.0.url()
-    }
-    fn version(&self) -> Option<&str> {
-        self.0.version()
-    }
-}
-#[async_trait::async_trait]
-impl Backend for Legacy {
-    fn capabilities(&self) -> crate::Capabilities {
-        self.0.capabilities()
-    }
-    async fn profile_types(
-        &self,
-        range: flamesql_profile::TimeRange,
-    ) -> Result<Vec<flamesql_profile::ProfileType>, Error> {
-        self.0.profile_types(range).await
-    }
-    async fn label_sets(&self, query: &crate::MetaQuery) -> Result<Vec<crate::LabelSet>, Error> {
-        self.0.label_sets(query).await
-    }
-    async fn series(
-        &self,
-        s: &crate::Select,
-        g: &crate::Grouping,
-        r: &crate::Report,
-    ) -> Result<crate::SeriesAnswer, Error> {
-        self.0.series(s, g, r).await
-    }
-    fn stacks(&self, s: crate::Select, g: crate::Grouping, r: crate::Report) -> crate::StackStream {
-        self.0.stacks(s, g, r)
-    }
 }

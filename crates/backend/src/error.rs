@@ -47,6 +47,14 @@ impl Error {
         Self { kind, what: what.into(), hint: None, source: None }
     }
 
+    /// The same error as one of another kind.
+    #[cfg(feature = "legacy")]
+    #[must_use]
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The same error with what to do next, in one line.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

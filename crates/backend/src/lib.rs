@@ -1,10 +1,10 @@
 //! Where profiles come from: one object-safe trait, [`Backend`], and the sources that this crate knows.
 //!
 //! [`Memory`] holds profiles that were put into it; [`Files`] (feature `files`) is a file or a folder of pprof and
-//! folded files; [`Split`] stands before a source that takes short ranges only. A backend answers aggregates over a
-//! half-open range of time: the series or the merged stacks of what a [`Select`] names, one for each group of a
-//! [`Grouping`], and tells in a [`Report`] what that came to. The checks that every backend must pass are in
-//! `conformance` (feature `conformance`).
+//! folded files; `Legacy` (feature `legacy`) is a Pyroscope server of before 1.0; [`Split`] stands before a source that
+//! takes short ranges only. A backend answers aggregates over a half-open range of time: the series or the merged stacks
+//! of what a [`Select`] names, one for each group of a [`Grouping`], and tells in a [`Report`] what that came to. The
+//! checks that every backend must pass are in `conformance` (feature `conformance`).
 //!
 //! ```
 //! use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Memory, Report, Select};
@@ -41,6 +41,8 @@ mod files;
 mod group;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod marks;
 mod memory;
 mod only;
@@ -59,6 +61,8 @@ pub use self::files::{Files, FilesOptions};
 pub use self::http::door;
 #[cfg(feature = "http")]
 pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
+#[cfg(feature = "legacy")]
+pub use self::legacy::{Legacy, LegacyOptions};
 #[cfg(feature = "pyroscope")]
 pub use self::pyroscope::{Generation, Pyroscope, PyroscopeOptions};
 pub use self::{

@@ -11,10 +11,12 @@ mod example;
 mod faults;
 // What `Files` makes of paths, names, sample labels and times.
 mod files;
-// A server that is there.
-mod live;
+// The legacy Pyroscope server.
+mod legacy;
 // Backends that lie: each check has to be able to fail.
 mod liars;
+// A server that is there.
+mod live;
 // Choices by span, trace and profile, and what reading files came to.
 mod only;
 // The invented shop, added up by another path.
@@ -23,5 +25,6 @@ mod shop;
 mod split;
 
 mod faulty;
+mod legacy_model;
 mod replay;
 mod support;

@@ -33,7 +33,8 @@ impl Unit {
     /// The unit that a profile names, in long or short form; an unknown name is [`Unit::Count`].
     pub fn parse(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
-            "nanoseconds" | "nanosecond" | "ns" => Self::Nanoseconds,
+            // The legacy Pyroscope server says what for.
+            "nanoseconds" | "nanosecond" | "ns" | "lock_nanoseconds" => Self::Nanoseconds,
             "microseconds" | "microsecond" | "us" | "µs" => Self::Microseconds,
             "milliseconds" | "millisecond" | "ms" => Self::Milliseconds,
             "seconds" | "second" | "sec" | "s" => Self::Seconds,

@@ -2,7 +2,7 @@
 //!
 //! It looks like a selector of Prometheus and is another language: values are taken as they stand, without escapes; a
 //! regex has to match a part of the value only; a value is never empty; and a regex, after `=~` as after `!~`, speaks only
-//! of series that have the label. [`parse`] and [`print`] translate, so that a [`Selector`] means the same on either side, and what one of the
+//! of series that have the label. [`parse`] and [`print()`] translate, so that a [`Selector`] means the same on either side, and what one of the
 //! languages cannot say is an error.
 //!
 //! ```
@@ -23,6 +23,7 @@ use crate::{
     Error, ErrorKind, MAX_LEN, MatchOp, Matcher, Selector,
     display::Quoted,
     error::{Subject, floor_boundary},
+    escape_regex,
 };
 
 const APP_NAME: &str = "an app's name is letters, digits, \"_\", \".\" and \"-\"";
@@ -116,17 +117,18 @@ pub fn print(app: &str, selector: &Selector) -> Result<String, Error> {
 ///
 /// assert_eq!(flameql::matcher(&Matcher::not_equal("pod", r"a\b"))?, r#"pod!="a\b""#);
 /// assert_eq!(flameql::matcher(&Matcher::equal("pod", ""))?, r#"pod!~"^(?s:.+)$""#);
-/// let error = flameql::matcher(&Matcher::equal("pod", "\"")).unwrap_err();
-/// assert_eq!(error.message(), "FlameQL has no way to write a double quote");
+/// assert_eq!(flameql::matcher(&Matcher::equal("pod", "a.\"b\""))?, r#"pod=~"^(?s:a\.\x22b\x22)$""#);
+/// let error = flameql::matcher(&Matcher::equal("k8s.pod", "a")).unwrap_err();
+/// assert_eq!(error.message(), r#"a label name in FlameQL is letters, digits and "_""#);
 /// # Ok::<(), flamesql_selector::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotInFlameQl`] if the label's name is not of letters, digits and `_`, or is `__name__`; if the value holds
-/// a double quote or ends in a backslash; and, with feature `match`, for an `=~` whose regex matches the empty value and
-/// others: the server never finds series without the label by a regex. Without the feature regexes are taken for such
-/// that do not match the empty value.
+/// [`ErrorKind::NotInFlameQl`] if the label's name is not of letters, digits and `_`, or is `__name__`; if a regex holds a
+/// double quote together with `\Q`; and, with feature `match`, for an `=~` whose regex matches the empty value and others:
+/// the server never finds series without the label by a regex. Without the feature regexes are taken for such that do not
+/// match the empty value.
 pub fn matcher(matcher: &Matcher) -> Result<String, Error> {
     write(matcher, false)
 }
@@ -145,27 +147,56 @@ fn write(matcher: &Matcher, is_there: bool) -> Result<String, Error> {
     if name == RESERVED {
         return Err(fail("FlameQL has no condition on __name__"));
     }
-    if value.contains('"') {
-        return Err(fail("FlameQL has no way to write a double quote"));
-    }
-    let regex = |op: MatchOp, regex: &str| format!("{name}{op}\"{}{regex}{}\"", WHOLE.0, WHOLE.1);
-    match op {
-        MatchOp::Equal if value.is_empty() => Ok(regex(MatchOp::NotRegex, ".+")),
-        MatchOp::NotEqual if value.is_empty() => Ok(regex(MatchOp::Regex, ".+")),
-        MatchOp::Equal | MatchOp::NotEqual if value.ends_with('\\') => {
-            Err(fail("a value in FlameQL cannot end in a backslash"))
+    let whole = |op: MatchOp, regex: &str| match without_quotes(regex) {
+        Some(regex) => Ok(format!("{name}{op}\"{}{regex}{}\"", WHOLE.0, WHOLE.1)),
+        None => Err(fail("FlameQL has no way to write a double quote behind \\Q")),
+    };
+    let with = |op: MatchOp, regex: MatchOp| {
+        // A quote, and a backslash before the last one, would be taken for the end or not.
+        if value.contains('"') || value.ends_with('\\') {
+            whole(regex, &escape_regex(value))
+        } else {
+            Ok(format!("{name}{op}\"{value}\""))
         }
-        MatchOp::Equal | MatchOp::NotEqual => Ok(format!("{name}{op}\"{value}\"")),
+    };
+    match op {
+        MatchOp::Equal if value.is_empty() => whole(MatchOp::NotRegex, ".+"),
+        MatchOp::NotEqual if value.is_empty() => whole(MatchOp::Regex, ".+"),
+        MatchOp::Equal => with(*op, MatchOp::Regex),
+        MatchOp::NotEqual => with(*op, MatchOp::NotRegex),
         MatchOp::Regex if value == ".*" => Ok(String::new()),
         MatchOp::Regex if !is_there && matches_empty(value)? => {
             Err(fail("in FlameQL a regex never finds series without the label"))
         }
         // Series without the label are excluded here and not there.
         MatchOp::NotRegex if !is_there && matches_empty(value)? => {
-            Ok(format!("{},{}", regex(MatchOp::Regex, ".+"), regex(*op, value)))
+            Ok(format!("{},{}", whole(MatchOp::Regex, ".+")?, whole(*op, value)?))
         }
-        MatchOp::Regex | MatchOp::NotRegex => Ok(regex(*op, value)),
+        MatchOp::Regex | MatchOp::NotRegex => whole(*op, value),
     }
+}
+
+/// The same regex with another way to write a double quote; `None` where it may stand between `\Q` and `\E`.
+fn without_quotes(regex: &str) -> Option<String> {
+    const QUOTE: &str = r"\x22";
+    let mut written = String::with_capacity(regex.len());
+    let mut is_literal = false;
+    let mut chars = regex.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => written.push_str(QUOTE),
+            '\\' => match chars.next() {
+                Some('"') => written.push_str(QUOTE),
+                next => {
+                    is_literal |= next == Some('Q');
+                    written.push(c);
+                    written.extend(next);
+                }
+            },
+            c => written.push(c),
+        }
+    }
+    (!is_literal || !regex.contains('"')).then_some(written)
 }
 
 /// Whether a condition holds for series that have the label only, by its looks.

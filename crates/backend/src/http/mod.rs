@@ -6,6 +6,10 @@
 mod address;
 mod again;
 mod body;
+#[cfg_attr(
+    not(any(feature = "pyroscope", feature = "conformance")),
+    expect(dead_code, reason = "the legacy server is asked by GET alone")
+)]
 mod client;
 #[cfg(feature = "conformance")]
 pub mod door;

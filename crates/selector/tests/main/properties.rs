@@ -146,8 +146,8 @@ proptest! {
             (
                 "[ab]",
                 prop_oneof![
-                    ("=|!=", r"[ab,}\\ ]{0,3}"),
-                    ("=~|!~", r"(a|b|ab|\.|\(b\)|\[ab\]|\[\)\]){0,2}[*?]?(\|a|\|)?"),
+                    ("=|!=", r#"[ab,}\\ "]{0,3}"#),
+                    ("=~|!~", r#"(a|b|ab|\.|\(b\)|\[ab\]|\[\)\]|"|\[a"\]){0,2}[*?]?(\|a|\|)?"#),
                     ("=~|!~", r"\^?(a|b|\.){0,2}\$?"),
                 ],
             ),
@@ -174,7 +174,7 @@ proptest! {
         prop_assert_eq!(app, "app");
         let filter_again = Filter::new(&again).unwrap();
         let takes = legacy_server(&text);
-        let values = ["", "a", "b", "ab", "ba", "aa", "bb", "a\\", ",", "}", " ", "a ", "\n"];
+        let values = ["", "a", "b", "ab", "ba", "aa", "bb", "a\\", "\"", "a\"", ",", "}", " ", "a ", "\n"];
         for a in values {
             for b in values {
                 let get = |name: &str| Some(if name == "a" { a } else { b });
