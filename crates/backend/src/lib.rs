@@ -46,7 +46,7 @@ mod split;
 #[cfg(feature = "files")]
 pub use self::files::{Files, FilesOptions};
 pub use self::{
-    backend::{Backend, Capabilities, OnlyCapabilities, StackStream},
+    backend::{Backend, Capabilities, OnlyCapabilities, StackStream, Weigh},
     error::{Error, ErrorKind, Notice},
     memory::Memory,
     query::{
