@@ -254,6 +254,7 @@ def main():
     parser.add_argument("--limit", type=int, default=120, help="seconds for one contender and one question")
     parser.add_argument("--only", help="contenders, such as flamesql,DuckDB; all of them without this")
     parser.add_argument("--questions", default=",".join(QUESTIONS))
+    parser.add_argument("--places", default=",".join(PLACES), help="where the peers have the samples")
     parser.add_argument("--function", default="pkg3/mod7.(*Type47).Method100", help="for the question 'function'")
     parser.add_argument("--warm", default="target/release/examples/warm", help="our example as it was built")
     parser.add_argument("--flamesql", help="the program flamesql, to be asked cold as well")
@@ -273,7 +274,7 @@ def main():
         for question, sql in statements("flamesql").items()
     }
     contenders = [("flamesql", "memory")] if "flamesql" in only else []
-    contenders += [(peer, place) for place in PLACES for peer in PEERS if peer in only]
+    contenders += [(peer, place) for place in args.places.split(",") for peer in PEERS if peer in only]
 
     known, times, cells, sizes = {}, {}, {}, {}
 

@@ -1,9 +1,9 @@
 //! The trait that every source implements.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
-use flamesql_profile::{ProfileType, Step, TimeRange, format_duration};
+use flamesql_profile::{ProfileType, StackTree, Step, TimeRange, format_duration};
 use futures::stream::BoxStream;
 
 use crate::{
@@ -71,6 +71,22 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// [`Bins::Whole`]: crate::Bins::Whole
     fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream;
 
+    /// Values over time as in [`Backend::series`], to which each stack adds its value as often as `weigh` says. Groups
+    /// and [`Select::only`] are those of [`Backend::stacks`]; a group in which no stack counts has a point of 0 or none.
+    ///
+    /// `None` where this is not less work than [`Backend::stacks`], which is then asked instead: so it is at a source that
+    /// does not hold stacks itself, and where `weigh` gives none.
+    async fn weighed(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        weigh: Arc<dyn Weigh>,
+        report: &Report,
+    ) -> Result<Option<SeriesAnswer>, Error> {
+        let _ = (select, grouping, weigh, report);
+        Ok(None)
+    }
+
     /// The single profiles of a selection, sorted by time; no two of one type have the same id.
     ///
     /// [`Select::only`] other than [`Only::All`] is [`ErrorKind::Unsupported`], as in [`Backend::series`].
@@ -116,6 +132,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 fn has_none<B: Backend + ?Sized>(source: &B, what: &str, select: &Select) -> Error {
     let (kind, of) = (source.capabilities().kind, &select.profile_type);
     Error::new(ErrorKind::Unsupported, format!("list the {what} of {of}: a {kind} source has none"))
+}
+
+/// How often stacks count in a sum.
+pub trait Weigh: fmt::Debug + Send + Sync + 'static {
+    /// For each stack of a tree, by [`NodeId::index`](flamesql_profile::NodeId::index), how often its value counts. The
+    /// tree's own values mean nothing, and some of its stacks may have none anywhere.
+    ///
+    /// `None` if this cannot be said without them, or not in 8 bits.
+    fn weigh(&self, tree: &StackTree) -> Option<Vec<u8>>;
 }
 
 /// What a source can do, as far as a planner has to know.

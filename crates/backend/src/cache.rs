@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Annotation, Backend, Capabilities, Error, Exemplar, Grouping, HeatmapCell, LabelSet, MetaQuery,
-    Notice, ProfileRow, Report, Select, SeriesAnswer, StackStream,
+    Notice, ProfileRow, Report, Select, SeriesAnswer, StackStream, Weigh,
 };
 
 /// A source whose answers about types, names, labels and their values are kept for a while, so that each statement does
@@ -205,6 +205,16 @@ impl Backend for Cached {
 
     fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
         self.inner.stacks(select, grouping, report)
+    }
+
+    async fn weighed(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        weigh: Arc<dyn Weigh>,
+        report: &Report,
+    ) -> Result<Option<SeriesAnswer>, Error> {
+        self.inner.weighed(select, grouping, weigh, report).await
     }
 
     async fn profiles(&self, select: &Select, report: &Report) -> Result<Vec<ProfileRow>, Error> {

@@ -39,7 +39,7 @@ use std::{
     sync::Arc,
 };
 
-use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
+use flamesql_profile::{Labels, NodeId, ProfileType, StackTree, Step, TimeRange, Timestamp};
 use flamesql_selector::{Matcher, Selector, escape_regex};
 use futures::{FutureExt, StreamExt, future};
 
@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     Backend, Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, Only, Report, Select,
-    StackGroup,
+    StackGroup, Weigh,
 };
 
 /// A profile that the backend under test holds.
@@ -820,6 +820,38 @@ impl<'a> Check<'a> {
         answer.sort_unstable();
         self.same(&asked, expected, answer);
         self.signs(&asked, query, relation.has_negative(query), has_negative);
+        self.ask_weighed_of(query, relation).await;
+    }
+
+    /// Sums of stacks, if the source adds them up: each as often as it is deep, up to twice.
+    async fn ask_weighed_of(&self, query: &Query, relation: &Relation) {
+        let asked = format!("weighed sums of {query}");
+        let (select, weigh) = (query.select(), Arc::new(ByDepth));
+        let answer = self.backend.weighed(&select, &query.grouping, weigh, &Report::new()).await;
+        let Some(answer) = self.ok(&asked, answer) else { return };
+        let show = |(labels, start, value): (&LabelMap, i64, i64)| {
+            (value != 0).then(|| format!("{labels:?} {}: {value}", Timestamp::from_nanos(start)))
+        };
+        let truth = relation.stacks(query);
+        let expected = truth.iter().filter_map(|((labels, start), stacks)| {
+            let weighed = |(stack, value): (&Vec<String>, &i64)| ByDepth::of(stack.len()) * value;
+            show((labels, *start, stacks.iter().map(weighed).sum()))
+        });
+        let mut expected: Vec<String> = expected.collect();
+        let mut points = Vec::new();
+        for series in &answer.series {
+            let labels = map(&series.labels);
+            for point in &series.points {
+                if !query.range.contains(point.time) {
+                    self.fail(&asked, "points in the range", format!("{labels:?} {}", point.time));
+                }
+                points.extend(show((&labels, bin(point.time.nanos(), query), point.value)));
+            }
+        }
+        expected.sort_unstable();
+        points.sort_unstable();
+        self.same(&asked, expected, points);
+        self.signs(&asked, query, relation.has_negative(query), answer.has_negative);
     }
 
     /// Whether something may have cancelled out has to be said, and not to be said of a type that has nothing below 0.
@@ -1072,6 +1104,23 @@ impl<'a> Check<'a> {
             self.name,
             self.backend.capabilities().kind,
         )
+    }
+}
+
+/// The depth of a stack, from 3 on as from 0.
+#[derive(Debug)]
+struct ByDepth;
+
+impl ByDepth {
+    fn of(depth: usize) -> i64 {
+        i64::try_from(depth % 3).expect("2 at most")
+    }
+}
+
+impl Weigh for ByDepth {
+    fn weigh(&self, tree: &StackTree) -> Option<Vec<u8>> {
+        let depth = |node: NodeId| tree.path(node).len();
+        tree.nodes().map(|node| u8::try_from(Self::of(depth(node))).ok()).collect()
     }
 }
 

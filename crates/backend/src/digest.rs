@@ -31,8 +31,10 @@ pub(crate) struct Digest {
     pub(crate) default_type: usize,
     /// The label sets into which the samples fall.
     pub(crate) series: Vec<Labels>,
-    /// All stacks, without values.
+    /// All stacks; their values here mean nothing.
     pub(crate) stacks: StackTree,
+    /// How many of them have a row.
+    pub(crate) n_stacks: usize,
     /// The rows of each series: where they end.
     row_ends: Vec<usize>,
     /// The stack of each row; in a series each at most once, in rising order.
@@ -88,6 +90,7 @@ impl Digest {
             default_type: columns.get(default_type).copied().unwrap_or(0),
             series: std::mem::take(&mut series.sets),
             stacks: builder.finish(),
+            n_stacks: 0,
             row_ends: Vec::with_capacity(n_series),
             nodes: Vec::with_capacity(nodes.len()),
             values: vec![Vec::with_capacity(nodes.len()); n_types],
@@ -97,6 +100,7 @@ impl Digest {
             marks: None,
         };
         let mut marks = series.has_marks.then(|| MarksBuilder::new(profile, n_types));
+        let mut has_row = vec![false; digest.stacks.len()];
         let mut last = None;
         for sample in order {
             let sample = sample as usize;
@@ -108,6 +112,8 @@ impl Digest {
             last = Some((series, node));
             if is_new {
                 digest.nodes.push(node);
+                digest.n_stacks +=
+                    usize::from(!std::mem::replace(&mut has_row[node.index()], true));
                 digest.values.iter_mut().for_each(|column| column.push(0));
             }
             for (kind, value) in columns.iter().zip(profile.sample_values(sample)) {
@@ -149,6 +155,7 @@ impl Digest {
             default_type: 0,
             series: vec![labels.public()],
             stacks: tree.clone(),
+            n_stacks: nodes.len(),
             row_ends: vec![nodes.len()],
             has_negative: vec![values.iter().any(|v| *v < 0)],
             nodes,
@@ -193,7 +200,7 @@ impl Digest {
         &self,
         kind: usize,
         series: usize,
-    ) -> impl Iterator<Item = (NodeId, i64)> + '_ {
+    ) -> impl ExactSizeIterator<Item = (NodeId, i64)> + '_ {
         let start = if series == 0 { 0 } else { self.row_ends[series - 1] };
         let range = start..self.row_ends[series];
         self.nodes[range.clone()].iter().copied().zip(self.values[kind][range].iter().copied())
@@ -214,7 +221,7 @@ impl Digest {
     #[cfg(feature = "files")]
     pub(crate) fn bytes(&self) -> usize {
         let names: usize = self.stacks.names().iter().map(|name| name.len() + 80).sum();
-        self.stacks.len() * 16
+        self.stacks.len() * 17
             + names
             + self.nodes.len() * (4 + 8 * self.types.len())
             + self.series.len() * 200

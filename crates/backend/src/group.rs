@@ -10,10 +10,14 @@ use flamesql_selector::{Filter, Selector};
 
 use crate::{
     Bins, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery, ProfileRow, Select,
-    SeriesAnswer, StackGroup,
+    SeriesAnswer, StackGroup, Weigh,
     digest::{Digest, add, overflow},
     only::Choice,
 };
+
+/// Of which part of a profile's stacks on a tree is that of the profile with other values, although stacks that have
+/// none are in it: a half.
+const MANY: usize = 2;
 
 /// A selector ready to be matched against the series of digests.
 pub(crate) struct Matcher(Filter);
@@ -87,6 +91,7 @@ pub(crate) struct SeriesSum<'a> {
     select: &'a Select,
     grouping: &'a Grouping,
     matcher: Matcher,
+    choice: Choice,
     grain: Step,
     // By labels and bin; the value and the first time. Parts of a sum may leave 64 bits and come back.
     sums: BTreeMap<Labels, BTreeMap<Timestamp, (i128, Timestamp)>>,
@@ -100,23 +105,55 @@ impl<'a> SeriesSum<'a> {
         grain: Step,
     ) -> Result<Self, Error> {
         let matcher = Matcher::new(&select.selector)?;
-        Ok(Self { select, grouping, matcher, grain, sums: BTreeMap::new(), has_negative: false })
+        let choice = Choice::new(&select.only);
+        let sums = BTreeMap::new();
+        Ok(Self { select, grouping, matcher, choice, grain, sums, has_negative: false })
     }
 
     pub(crate) fn add(&mut self, digest: &Digest) -> Result<(), Error> {
-        let Some((kind, series)) =
-            chosen(digest, self.select, &self.matcher, &Choice::All, self.grain)
-        else {
+        self.add_each(digest, |kind, series| digest.total(kind, series).map(i128::from))
+    }
+
+    /// Adds the stacks of a digest, each as often as `weigh` says; `None` if it does not say that.
+    pub(crate) fn add_weighed(
+        &mut self,
+        digest: &Digest,
+        weigh: &dyn Weigh,
+    ) -> Result<Option<()>, Error> {
+        let marks = digest.marks.as_deref().filter(|_| self.choice.is_of_samples());
+        if self.choice.is_of_samples() && marks.is_none() {
+            return Ok(Some(()));
+        }
+        let Some(weights) = weigh.weigh(&digest.stacks) else { return Ok(None) };
+        let weighed =
+            |(node, value): (NodeId, i64)| i128::from(weights[node.index()]) * i128::from(value);
+        let choice = self.choice.clone();
+        self.add_each(digest, |kind, series| {
+            digest.check_stacks(kind)?;
+            Ok(match marks {
+                Some(marks) => marks.rows(kind, series, &choice).map(weighed).sum(),
+                None => digest.rows(kind, series).map(weighed).sum(),
+            })
+        })?;
+        Ok(Some(()))
+    }
+
+    fn add_each(
+        &mut self,
+        digest: &Digest,
+        sum: impl Fn(usize, usize) -> Result<i128, Error>,
+    ) -> Result<(), Error> {
+        let Self { select, grouping, matcher, choice, grain, sums, has_negative } = self;
+        let Some((kind, series)) = chosen(digest, select, matcher, choice, *grain) else {
             return Ok(());
         };
-        let time = floored(digest, self.grain);
+        let time = floored(digest, *grain);
+        let bin = bin(time, select, grouping.time);
         for series in series {
-            self.has_negative |= digest.has_negative[kind];
-            let labels = group_labels(&digest.series[series], &self.grouping.labels);
-            let bin = bin(time, self.select, self.grouping.time);
-            let points = self.sums.entry(labels).or_default();
-            let (value, first) = points.entry(bin).or_insert((0, time));
-            *value += i128::from(digest.total(kind, series)?);
+            *has_negative |= digest.has_negative[kind];
+            let labels = group_labels(&digest.series[series], &grouping.labels);
+            let (value, first) = sums.entry(labels).or_default().entry(bin).or_insert((0, time));
+            *value += sum(kind, series)?;
             *first = time.min(*first);
         }
         Ok(())
@@ -208,12 +245,15 @@ impl<'a> StackSum<'a> {
         if !by_group.is_empty() {
             digest.check_stacks(kind)?;
         }
+        if by_group.len() > 1 {
+            // Once for all of them: their trees are parts of this one.
+            digest.stacks.outermost();
+        }
         for (labels, series) in by_group {
-            let rows = self.rows(digest, kind, &series)?;
-            if rows.is_empty() && self.choice.is_of_samples() {
+            let tree = self.tree(digest, kind, &series)?;
+            if self.choice.is_of_samples() && tree.is_empty() {
                 continue;
             }
-            let tree = digest.stacks.subset(&rows, &mut self.subset);
             let has_negative = digest.has_negative[kind];
             match self.groups.get_mut(&labels) {
                 None => {
@@ -225,40 +265,39 @@ impl<'a> StackSum<'a> {
         Ok(complete)
     }
 
-    /// The rows of several series, each stack once.
-    fn rows(
-        &mut self,
-        digest: &Digest,
-        kind: usize,
-        series: &[usize],
-    ) -> Result<Vec<(NodeId, i64)>, Error> {
+    /// The stacks of several series.
+    fn tree(&mut self, digest: &Digest, kind: usize, series: &[usize]) -> Result<StackTree, Error> {
         let marks = digest.marks.as_deref().filter(|_| self.choice.is_of_samples());
-        if let ([one], None) = (series, marks) {
-            return Ok(digest.rows(kind, *one).collect());
+        if let ([one], None) = (series, marks)
+            && digest.rows(kind, *one).len() < digest.n_stacks / MANY
+        {
+            let rows: Vec<(NodeId, i64)> = digest.rows(kind, *one).collect();
+            return Ok(digest.stacks.subset(&rows, &mut self.subset));
         }
         self.sums.clear();
         self.sums.resize(digest.stacks.len(), 0);
-        let mut put = |node: NodeId, value| {
+        let mut put = |(node, value): (NodeId, i64)| {
             let slot = &mut self.sums[node.index()];
             *slot = add(*slot, value)?;
             Ok::<(), Error>(())
         };
         for series in series {
             match marks {
-                Some(marks) => marks
-                    .rows(kind, *series, &self.choice)
-                    .try_for_each(|(node, value)| put(node, value))?,
-                None => {
-                    digest.rows(kind, *series).try_for_each(|(node, value)| put(node, value))?;
-                }
+                Some(marks) => marks.rows(kind, *series, &self.choice).try_for_each(&mut put)?,
+                None => digest.rows(kind, *series).try_for_each(&mut put)?,
             }
         }
-        Ok(digest
+        let n_stacks = self.sums.iter().filter(|sum| **sum != 0).count();
+        if n_stacks >= digest.n_stacks / MANY {
+            return Ok(digest.stacks.with_values(std::mem::take(&mut self.sums)));
+        }
+        let rows: Vec<(NodeId, i64)> = digest
             .stacks
             .nodes()
-            .map(|n| (n, self.sums[n.index()]))
-            .filter(|(_, v)| *v != 0)
-            .collect())
+            .map(|node| (node, self.sums[node.index()]))
+            .filter(|(_, value)| *value != 0)
+            .collect();
+        Ok(digest.stacks.subset(&rows, &mut self.subset))
     }
 
     /// All groups that are left.

@@ -12,8 +12,8 @@ use flamesql_profile::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, MetaQuery,
-    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, OnlyCapabilities,
+    ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream, Weigh,
     backend::only_all,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
@@ -138,9 +138,7 @@ impl Memory {
     }
 
     fn groups(&self, select: &Select, grouping: &Grouping) -> Result<Vec<StackGroup>, Error> {
-        let is_one =
-            *grouping == Grouping { labels: GroupBy::Labels(Vec::new()), time: Bins::Whole };
-        if !self.capabilities.groups_stacks && !is_one {
+        if !self.capabilities.groups_stacks && *grouping != Grouping::default() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "several groups of stacks in one request",
@@ -215,6 +213,28 @@ impl Backend for Memory {
                 Err(error) => stream::iter(vec![Err(error)]),
             })
             .boxed()
+    }
+
+    async fn weighed(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        weigh: Arc<dyn Weigh>,
+        report: &Report,
+    ) -> Result<Option<SeriesAnswer>, Error> {
+        if !self.capabilities.groups_stacks && *grouping != Grouping::default() {
+            return Ok(None);
+        }
+        self.capabilities.check_range(select.range)?;
+        self.capabilities.check_only(&select.only)?;
+        let mut sum = SeriesSum::new(select, grouping, self.capabilities.grain)?;
+        for digest in self.digests() {
+            if sum.add_weighed(&digest, weigh.as_ref())?.is_none() {
+                return Ok(None);
+            }
+        }
+        report.add_requests(1);
+        sum.finish().map(Some)
     }
 
     async fn profiles(&self, select: &Select, _report: &Report) -> Result<Vec<ProfileRow>, Error> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::Only;
 
 /// [`Only`], by look-up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Choice {
     All,
     Spans(HashSet<String>),

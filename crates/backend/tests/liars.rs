@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use flamesql_backend::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, Memory, MetaQuery,
     Only, OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    Weigh,
     conformance::{self, sample_truth, sample_truth_with_negatives, sample_truth_with_spans},
 };
 use flamesql_profile::{
@@ -64,6 +65,7 @@ enum Lie {
     HidesThatItChooses,
     AddsUpSeriesOfSpans,
     GivesAllProfilesOneId,
+    CountsEachStackOnce,
 }
 
 #[derive(Debug)]
@@ -248,6 +250,22 @@ impl Backend for Liar {
         Ok(answer)
     }
 
+    async fn weighed(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        weigh: Arc<dyn Weigh>,
+        report: &Report,
+    ) -> Result<Option<SeriesAnswer>, Error> {
+        match self.lie {
+            Lie::None => self.inner.weighed(select, grouping, weigh, report).await,
+            Lie::CountsEachStackOnce => {
+                self.inner.weighed(select, grouping, Arc::new(Once), report).await
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
         if let Err(error) = self.refuse(&select) {
             return stream::iter([Err(error)]).boxed();
@@ -292,6 +310,15 @@ impl Backend for Liar {
             _ => {}
         }
         Ok(rows)
+    }
+}
+
+#[derive(Debug)]
+struct Once;
+
+impl Weigh for Once {
+    fn weigh(&self, tree: &StackTree) -> Option<Vec<u8>> {
+        Some(vec![1; tree.len()])
     }
 }
 
@@ -358,7 +385,7 @@ each_is_caught! {
     label_names_and_values: ForgetsTheRangeOfNames ForgetsTheSelectorOfLabelSets;
     bounds: TakesTheEnd LeavesOutTheStart DoesNotFloor;
     groups: MergesGroups LosesTheGroupWithoutTheLabel AddsAnEmptyGroup SendsAGroupTwice GoesThroughDoubles
-        ForgetsSigns LosesAStack AddsStacksUpByLeaf;
+        ForgetsSigns LosesAStack AddsStacksUpByLeaf CountsEachStackOnce;
     bins: AddsAPointOfZero CountsBinsFromTheEpoch DoesNotCutBins DoesNotFloor;
     selectors: DropsTheLastMatcher TakesMissingForUnequal SearchesInsteadOfMatching;
     mixed: LosesAStack DropsTheLastMatcher TakesTheEnd MergesGroups;

@@ -22,7 +22,7 @@ use crate::{
     catalog::Source,
     coarse::{Coarse, LabelNeed, TimeNeed},
     condition::Condition,
-    functions::stack_filter::StackFilter,
+    functions::stack_filter::{FunctionFilter, StackFilter},
     options::{self, Explaining, Options},
     rows::Shape,
     table::AdditiveTable,
@@ -94,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<Request>,
     /// What of the answers counts: stacks that fulfil all of these.
     pub(crate) filters: Vec<StackFilter>,
+    /// Which rows of functions count: those that fulfil all of these.
+    pub(crate) functions: Vec<FunctionFilter>,
     /// How many requests there will be; `None` if only the data can tell.
     pub(crate) n_requests: Option<usize>,
     /// All labels of the source: one group of whole label sets is told from others by those it lacks.
@@ -184,11 +186,18 @@ pub(crate) async fn plan(
         false => Vec::new(),
     };
     let only = only(table, &conditions, &capabilities)?;
-    let shape = Shape::of(table.kind(), table.coarse(), schema);
     let filters: Vec<StackFilter> = conditions
         .iter()
         .filter_map(|c| if let Condition::Stack(filter) = c { Some(filter.clone()) } else { None })
         .collect();
+    let functions: Vec<FunctionFilter> = conditions
+        .iter()
+        .filter_map(|c| match c {
+            Condition::Function(filter) => Some(filter.clone()),
+            _ => None,
+        })
+        .collect();
+    let shape = Shape::of(table.kind(), table.coarse(), schema, !functions.is_empty());
     let is_whole = only == Only::All && filters.is_empty();
     let shape = if is_whole { shape } else { shape.of_stacks() };
     let mut requests = Vec::new();
@@ -218,6 +227,7 @@ pub(crate) async fn plan(
         why: table.why().cloned(),
         requests,
         filters,
+        functions,
         n_requests: None,
         label_names,
         label_columns: table.label_columns().to_vec(),

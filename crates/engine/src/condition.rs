@@ -16,7 +16,10 @@ use flamesql_profile::Step;
 
 use crate::{
     TableKind,
-    functions::{origin::Origin, stack_filter::StackFilter},
+    functions::{
+        origin::Origin,
+        stack_filter::{FunctionFilter, StackFilter},
+    },
     times::Times,
     values::VALUE,
 };
@@ -41,6 +44,8 @@ pub(crate) enum Condition {
     Only(Only),
     /// On the stack, or the function at its leaf.
     Stack(StackFilter),
+    /// On the function that a row is of.
+    Function(FunctionFilter),
 }
 
 /// A thing that an expression speaks about.
@@ -125,9 +130,12 @@ pub(crate) fn condition(
         })
     });
     if !is_single || visited.is_err() {
-        // Of a function the other tables say what is added up over all stacks.
-        let filter = (kind == TableKind::Samples).then(|| StackFilter::parse(expr)).flatten();
-        return filter.map(Condition::Stack);
+        return match kind {
+            TableKind::Samples => StackFilter::parse(expr).map(Condition::Stack),
+            // What is added up over all stacks stays as it is: the rows of other functions go.
+            TableKind::Functions => FunctionFilter::parse(expr).map(Condition::Function),
+            _ => None,
+        };
     }
     let Some(subject) = subject else { return Some(Condition::Constant(expr.clone())) };
     // There are no labels that begin so, but a selector would take them for what a server derives from the type.

@@ -63,6 +63,7 @@ mod unique;
 mod units;
 mod values;
 mod views;
+mod weigh;
 mod whole;
 mod why;
 

@@ -10,6 +10,7 @@ use std::{
 
 use flamesql_backend::{
     ErrorKind as BackendErrorKind, Grouping, Only, Select, SeriesAnswer, StackGroup, StackStream,
+    Weigh,
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -17,7 +18,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use crate::{
     Error, ErrorKind,
     ask::{Plan, Request, narrow},
-    rows::Shape,
+    rows::{Measures, Shape},
 };
 
 /// How many groups are asked for at once where each is a question of its own.
@@ -26,7 +27,7 @@ const CONCURRENT: usize = 8;
 /// A part of an answer, cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
-    Series(Arc<SeriesAnswer>),
+    Series(Arc<SeriesAnswer>, Measures),
     Group(Arc<StackGroup>),
     /// A sum was formed that does not fit, which need not be one that the statement asked for: of this group, or of the
     /// whole request.
@@ -36,13 +37,22 @@ pub(crate) enum Piece {
 /// Nothing is asked before it is polled; dropping it stops the work.
 pub(crate) type PieceStream = BoxStream<'static, Result<Piece, Error>>;
 
-/// The answer to a request. `asked` counts the questions of all requests of a scan.
-pub(crate) fn pieces(plan: &Arc<Plan>, request: &Request, asked: &Arc<AtomicUsize>) -> PieceStream {
+/// The answer to a request. `asked` counts the questions of all requests of a scan. Where there are `sums`, they are
+/// asked for instead of stacks if the source has them more cheaply.
+pub(crate) fn pieces(
+    plan: &Arc<Plan>,
+    request: &Request,
+    asked: &Arc<AtomicUsize>,
+    sums: Vec<(Measures, Arc<dyn Weigh>)>,
+) -> PieceStream {
     let (plan, request, asked) = (Arc::clone(plan), request.clone(), Arc::clone(asked));
     stream::once(async move {
         count(&plan, &asked, 1)?;
         if request.shape == Shape::Points {
             return Ok(series(plan, request));
+        }
+        if let Some(sums) = weighed(&plan, &request, sums).await {
+            return Ok(sums);
         }
         if plan.is_one_question(&request) {
             let backend = &plan.source.backend;
@@ -67,11 +77,31 @@ fn series(plan: Arc<Plan>, request: Request) -> PieceStream {
     stream::once(async move {
         let backend = &plan.source.backend;
         match backend.series(&request.select, &request.grouping, &plan.report).await {
-            Ok(answer) => Ok(Piece::Series(Arc::new(answer))),
+            Ok(answer) => Ok(Piece::Series(Arc::new(answer), Measures::Both)),
             Err(error) => failed(error),
         }
     })
     .boxed()
+}
+
+/// `None` if the source has to be asked for stacks.
+async fn weighed(
+    plan: &Plan,
+    request: &Request,
+    sums: Vec<(Measures, Arc<dyn Weigh>)>,
+) -> Option<PieceStream> {
+    let mut pieces = Vec::new();
+    for (measures, weigh) in sums {
+        let Request { select, grouping, .. } = request;
+        match plan.source.backend.weighed(select, grouping, weigh, &plan.report).await {
+            Ok(answer) => pieces.push(Ok(Piece::Series(Arc::new(answer?), measures))),
+            Err(error) => {
+                pieces = vec![failed(error)];
+                break;
+            }
+        }
+    }
+    (!pieces.is_empty()).then(|| stream::iter(pieces).boxed())
 }
 
 fn groups(stream: StackStream) -> PieceStream {

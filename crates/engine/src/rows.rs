@@ -15,7 +15,9 @@ use flamesql_profile::{
     CallEdge, FunctionTotals, Labels, NameId, NodeId, Point, Series, StackTree, Timestamp,
 };
 
-use crate::{Error, ErrorKind, TableKind, coarse::Coarse, schema};
+use crate::{
+    Error, ErrorKind, TableKind, coarse::Coarse, functions::stack_filter::FunctionFilter, schema,
+};
 
 /// A batch ends at so much text, so that names of a megabyte do not fill the memory by the thousand.
 const BATCH_BYTES: usize = 32 << 20;
@@ -33,6 +35,10 @@ pub(crate) enum Shape {
     Leaves,
     /// A function with self and total.
     Functions,
+    /// A function with self, even if that is 0.
+    Selves,
+    /// What some functions come to together, as well as each of them. `own`: self is asked for, and not only total.
+    OfFunctions { own: bool },
     /// A caller and a callee with the value of their calls.
     Edges,
     /// All stacks of a group added up.
@@ -41,7 +47,14 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// The rows of a table: those of R, or the fewest that carry what a coarse scan has to tell apart.
-    pub(crate) fn of(kind: TableKind, coarse: Option<&Coarse>, projected: &SchemaRef) -> Self {
+    ///
+    /// `of_some`: only those of some functions.
+    pub(crate) fn of(
+        kind: TableKind,
+        coarse: Option<&Coarse>,
+        projected: &SchemaRef,
+        of_some: bool,
+    ) -> Self {
         let has = |name| projected.column_with_name(name).is_some();
         match (kind, coarse) {
             (TableKind::Series, _) => Self::Points,
@@ -49,11 +62,14 @@ impl Shape {
                 if coarse.function || has("function") { Self::Leaves } else { Self::Points }
             }
             (TableKind::Samples, _) => Self::Stacks,
-            (TableKind::Functions, Some(coarse))
-                if !coarse.function && !has("function") && !has("total") =>
-            {
-                Self::Points
+            (TableKind::Functions, Some(coarse)) if !coarse.function && !has("function") => {
+                match (of_some, has("total")) {
+                    (true, _) => Self::OfFunctions { own: has("self") },
+                    (false, true) => Self::Functions,
+                    (false, false) => Self::Points,
+                }
             }
+            (TableKind::Functions, Some(_)) if !has("total") => Self::Selves,
             (TableKind::Functions, _) => Self::Functions,
             (TableKind::CallEdges, _) => Self::Edges,
         }
@@ -68,6 +84,14 @@ impl Shape {
     }
 }
 
+/// Which columns the value of a point is in; it counts as 0 in the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measures {
+    Both,
+    Own,
+    Total,
+}
+
 /// Rows that wait to be written.
 pub(crate) struct Cursor {
     profile_type: Arc<str>,
@@ -78,21 +102,26 @@ pub(crate) struct Cursor {
 }
 
 enum Rows {
-    Points(Vec<Point>),
+    Points(Vec<Point>, Measures),
     Stacks(Arc<StackGroup>, Vec<(NodeId, i64)>),
     Functions(Arc<StackGroup>, Vec<FunctionTotals>),
+    Selves(Arc<StackGroup>, Vec<(Option<NameId>, i64)>),
     Edges(Arc<StackGroup>, Vec<CallEdge>),
 }
 
 impl Cursor {
-    pub(crate) fn of_series(profile_type: Arc<str>, mut series: Series) -> Self {
+    pub(crate) fn of_series(
+        profile_type: Arc<str>,
+        mut series: Series,
+        measures: Measures,
+    ) -> Self {
         series.points.retain(|point| point.value != 0);
         let time = Timestamp::from_nanos(0);
         Self {
             profile_type,
             labels: series.labels,
             time,
-            rows: Rows::Points(series.points),
+            rows: Rows::Points(series.points, measures),
             next: 0,
         }
     }
@@ -105,15 +134,16 @@ impl Cursor {
         let StackGroup { labels, time, tree, .. } = group.as_ref();
         let kept = Arc::clone(group);
         let rows = match shape {
-            Shape::Functions => {
+            Shape::Functions | Shape::OfFunctions { .. } => {
                 let mut functions = tree.functions()?;
                 functions.retain(|function| function.total != 0);
                 Rows::Functions(kept, functions)
             }
+            Shape::Selves => Rows::Selves(kept, tree.selves()?),
             Shape::Leaves => {
-                let mut functions = tree.functions()?;
-                functions.retain(|function| function.self_value != 0);
-                Rows::Functions(kept, functions)
+                let mut selves = tree.selves()?;
+                selves.retain(|(_, value)| *value != 0);
+                Rows::Selves(kept, selves)
             }
             Shape::Edges => {
                 let mut edges = tree.call_edges()?;
@@ -121,14 +151,53 @@ impl Cursor {
                 Rows::Edges(kept, edges)
             }
             // Without a stack there is no row to stand for.
-            Shape::Sum if tree.is_empty() => Rows::Points(Vec::new()),
+            Shape::Sum if tree.is_empty() => Rows::Points(Vec::new(), Measures::Both),
             Shape::Sum => {
                 let value = tree.total()?;
-                Rows::Points(vec![Point { time: *time, value }])
+                Rows::Points(vec![Point { time: *time, value }], Measures::Both)
             }
             Shape::Stacks | Shape::Points => Rows::Stacks(kept, tree.stacks().collect()),
         };
         Ok(Self { profile_type, labels: labels.clone(), time: *time, rows, next: 0 })
+    }
+
+    /// Of some stacks of a group.
+    pub(crate) fn of_stacks(
+        profile_type: Arc<str>,
+        group: &Arc<StackGroup>,
+        stacks: Vec<(NodeId, i64)>,
+    ) -> Self {
+        let (labels, time) = (group.labels.clone(), group.time);
+        let rows = Rows::Stacks(Arc::clone(group), stacks);
+        Self { profile_type, labels, time, rows, next: 0 }
+    }
+
+    /// Leaves out the rows of functions that do not fulfil all of these.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails for one of them.
+    pub(crate) fn keep_functions(&mut self, filters: &[FunctionFilter]) -> Result<(), Error> {
+        for filter in filters {
+            match &mut self.rows {
+                Rows::Functions(group, functions) => {
+                    let names = group.tree.names();
+                    let keep =
+                        filter.keep(functions.iter().map(|f| f.name.map(|n| names.get(n))))?;
+                    let mut keep = keep.into_iter();
+                    functions.retain(|_| keep.next().unwrap_or_default());
+                }
+                Rows::Selves(group, selves) => {
+                    let names = group.tree.names();
+                    let keep =
+                        filter.keep(selves.iter().map(|(name, _)| name.map(|n| names.get(n))))?;
+                    let mut keep = keep.into_iter();
+                    selves.retain(|_| keep.next().unwrap_or_default());
+                }
+                Rows::Points(..) | Rows::Stacks(..) | Rows::Edges(..) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Writes rows until none are left or the builder has `max`; whether none are left.
@@ -138,9 +207,10 @@ impl Cursor {
     /// If a single row is too large for an Arrow array.
     pub(crate) fn fill(&mut self, into: &mut RowBuilder, max: usize) -> Result<bool, Error> {
         let len = match &self.rows {
-            Rows::Points(points) => points.len(),
+            Rows::Points(points, _) => points.len(),
             Rows::Stacks(_, stacks) => stacks.len(),
             Rows::Functions(_, functions) => functions.len(),
+            Rows::Selves(_, selves) => selves.len(),
             Rows::Edges(_, edges) => edges.len(),
         };
         while self.next < len && into.n_rows < max && !into.is_full() {
@@ -155,9 +225,14 @@ impl Cursor {
                 total: 0,
             };
             match &self.rows {
-                Rows::Points(points) => {
+                Rows::Points(points, measures) => {
                     let point = points[self.next];
-                    (row.time, row.value, row.total) = (point.time, point.value, point.value);
+                    row.time = point.time;
+                    (row.value, row.total) = match measures {
+                        Measures::Both => (point.value, point.value),
+                        Measures::Own => (point.value, 0),
+                        Measures::Total => (0, point.value),
+                    };
                 }
                 Rows::Stacks(group, stacks) => {
                     let tree = &group.tree;
@@ -171,6 +246,12 @@ impl Cursor {
                     let FunctionTotals { name, self_value, total } = functions[self.next];
                     row.function = name.map(|name| tree.names().get(name));
                     (row.value, row.total) = (self_value, total);
+                }
+                Rows::Selves(group, selves) => {
+                    let tree = &group.tree;
+                    let (name, value) = selves[self.next];
+                    row.function = name.map(|name| tree.names().get(name));
+                    (row.value, row.total) = (value, value);
                 }
                 Rows::Edges(group, edges) => {
                     let tree = &group.tree;
@@ -297,8 +378,8 @@ impl RowBuilder {
                 Column::Labels(map) => append_labels(map, row.labels),
                 Column::Label(name, texts) => texts.append_option(row.labels.get(name)),
                 Column::Stack(lists) => {
-                    if let Some((tree, node)) = row.stack {
-                        tree.path_ids(node, &mut self.path);
+                    if let Some((tree, _)) = row.stack {
+                        // As `text_len` found it.
                         for name in &self.path {
                             lists.values().append_value(tree.names().get(*name));
                         }

@@ -28,7 +28,8 @@ use crate::{
     catalog::Source,
     once::Ticket,
     pieces::{self, Piece, PieceStream, pieces},
-    rows::{Cursor, RowBuilder, Shape},
+    rows::{Cursor, Measures, RowBuilder, Shape},
+    weigh,
 };
 
 /// How many rows a batch has.
@@ -86,10 +87,10 @@ impl ScanExec {
         let requests = self.plan.requests.iter().zip(&self.tickets);
         requests
             .map(|(request, ticket)| {
-                let pieces = pieces(&self.plan, request, asked);
+                // Others read the stacks that a shared answer has.
                 let pieces = match ticket.as_ref().and_then(Ticket::take) {
-                    Some(shared) => shared.read(pieces),
-                    None => pieces,
+                    Some(shared) => shared.read(pieces(&self.plan, request, asked, Vec::new())),
+                    None => pieces(&self.plan, request, asked, weigh::sums(&self.plan, request)),
                 };
                 (request.clone(), pieces)
             })
@@ -132,6 +133,9 @@ impl DisplayAs for ScanExec {
             write!(f, ", since {why}")?;
         }
         for filter in &plan.filters {
+            write!(f, " filter={filter}")?;
+        }
+        for filter in &plan.functions {
             write!(f, " filter={filter}")?;
         }
         write!(f, " grain={}", plan.source.backend.capabilities().grain)?;
@@ -301,7 +305,9 @@ impl Reader {
             let Some(open) = self.ahead.front_mut() else { break };
             let request = open.request.clone();
             match open.pieces.next().await {
-                Some(Ok(Piece::Series(answer))) => self.take_series(&request, &answer),
+                Some(Ok(Piece::Series(answer, measures))) => {
+                    self.take_series(&request, &answer, measures);
+                }
                 // Where one group has negative values others will: all are read row by row, as long as none is out.
                 Some(Ok(Piece::Group(group)))
                     if group.has_negative && request.is_coarse && !open.has_begun =>
@@ -349,7 +355,7 @@ impl Reader {
         }
     }
 
-    fn take_series(&mut self, request: &Request, answer: &SeriesAnswer) {
+    fn take_series(&mut self, request: &Request, answer: &SeriesAnswer, measures: Measures) {
         // Parts may have cancelled out: a row that is gone is not the same as a row of 0. R's own rows tell.
         if answer.has_negative && request.is_coarse {
             self.ahead.pop_front();
@@ -357,7 +363,8 @@ impl Reader {
         }
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
         let series = answer.series.iter().cloned();
-        self.cursors.extend(series.map(|s| Cursor::of_series(Arc::clone(&profile_type), s)));
+        self.cursors
+            .extend(series.map(|s| Cursor::of_series(Arc::clone(&profile_type), s, measures)));
     }
 
     fn take_group(&mut self, request: &Request, group: &Arc<StackGroup>) -> Result<(), Error> {
@@ -371,7 +378,10 @@ impl Reader {
         let group = kept.as_ref().unwrap_or(group);
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
         match (Cursor::of_group(profile_type, group, request.shape), select) {
-            (Ok(cursor), _) => self.cursors.push_back(cursor),
+            (Ok(mut cursor), _) => {
+                cursor.keep_functions(&self.plan.functions)?;
+                self.cursors.push_back(cursor);
+            }
             (Err(error), Some(select)) if error.kind() == ProfileErrorKind::Overflow => {
                 self.read_fine(select);
             }
@@ -394,7 +404,7 @@ impl Reader {
             TableKind::CallEdges => Shape::Edges,
         };
         let request = Request { shape, select, grouping, is_coarse: false };
-        let pieces = pieces(&self.plan, &request, &self.asked);
+        let pieces = pieces(&self.plan, &request, &self.asked, Vec::new());
         self.ahead.push_front(Open { request, pieces, has_begun: false });
     }
 }

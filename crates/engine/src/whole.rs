@@ -2,8 +2,9 @@
 //!
 //! `flamegraph(stack, value)` over everything, and `sum(value)` by stack, are what a source's tree says already. To make
 //! a row of each of a million stacks, hash its list of names and put a tree together again costs a hundred times as much.
-//! A physical rule finds the two shapes and reads the tree. Where that might not be the same, because values are
-//! negative or a sum does not fit, the plan that was replaced runs after all.
+//! A physical rule finds the two shapes and reads the tree. Of stacks it makes lists of names only for those that
+//! somebody sees: none where they are counted, and the largest where ORDER BY and LIMIT leave no others. Where all that
+//! might not be the same, because values are negative or a sum does not fit, the plan that was replaced runs after all.
 
 use std::{
     fmt,
@@ -41,7 +42,7 @@ use datafusion::{
     },
 };
 use flamesql_backend::StackGroup;
-use flamesql_profile::{ErrorKind as ProfileErrorKind, StackTreeBuilder, SubsetScratch};
+use flamesql_profile::{ErrorKind as ProfileErrorKind, NodeId, StackTreeBuilder, SubsetScratch};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
@@ -100,7 +101,9 @@ fn visit(plan: Arc<dyn ExecutionPlan>, is_free: bool) -> Result<Arc<dyn Executio
     let before: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
     let mut after = Vec::with_capacity(before.len());
     for child in &before {
-        after.push(visit(Arc::clone(child), is_free)?);
+        let child = visit(Arc::clone(child), is_free)?;
+        let seen = child.downcast_ref::<WholeExec>().and_then(|whole| whole.seen_by(plan.as_ref()));
+        after.push(seen.map_or(child, |whole| Arc::new(whole) as Arc<dyn ExecutionPlan>));
     }
     if before.iter().zip(&after).all(|(before, after)| Arc::ptr_eq(before, after)) {
         return Ok(plan);
@@ -117,10 +120,35 @@ enum Made {
     Stacks,
 }
 
+/// A column of a row for each stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Stack,
+    Value,
+}
+
+/// Which stacks and what of them somebody looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// All that is seen of a stack is that it is there: an empty list does.
+    only_counted: bool,
+    /// Only so many with the largest values, or with the smallest, and those of equal value.
+    first: Option<(usize, Ends)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Largest,
+    Smallest,
+}
+
 /// Reads the tree of a whole scan.
 #[derive(Clone, Debug)]
 struct WholeExec {
     made: Made,
+    /// The columns of rows of stacks.
+    parts: Vec<Part>,
+    seen: Seen,
     /// What this stands for.
     original: Arc<dyn ExecutionPlan>,
     scan: ScanExec,
@@ -130,6 +158,17 @@ struct WholeExec {
 
 impl WholeExec {
     fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+            // Columns that are left out or change places.
+            let whole = Self::of(projection.input()).filter(|whole| whole.made == Made::Stacks)?;
+            let parts: Option<Vec<Part>> = projection
+                .expr()
+                .iter()
+                .map(|e| Some(whole.parts[e.expr.downcast_ref::<Column>()?.index()]))
+                .collect();
+            let parts = parts.filter(|parts| !parts.is_empty())?;
+            return Some(Self { parts, ..whole.instead_of(plan) });
+        }
         let last = plan.downcast_ref::<AggregateExec>()?;
         let first = match last.mode() {
             AggregateMode::Single | AggregateMode::SinglePartitioned => last,
@@ -145,6 +184,9 @@ impl WholeExec {
             }
             _ => return None,
         };
+        if last.limit_options().is_some() || first.limit_options().is_some() {
+            return None;
+        }
         let mut below = first.input();
         while is_spread(below.as_ref()) {
             below = below.children()[0];
@@ -163,13 +205,17 @@ impl WholeExec {
             expr.downcast_ref::<Column>()
                 .is_some_and(|column| schema.field(column.index()).name() == name)
         };
-        let ([call], [None]) = (first.aggr_expr(), first.filter_expr()) else { return None };
-        if call.is_distinct() || !call.order_bys().is_empty() {
-            return None;
-        }
-        let args = call.expressions();
-        let made = match (call.fun().name(), args.as_slice(), first.group_expr().expr()) {
-            (flamegraph::NAME, [stack, value, rest @ ..], [])
+        let (call, args) = match (first.aggr_expr(), first.filter_expr()) {
+            // DISTINCT.
+            ([], []) => (None, Vec::new()),
+            ([call], [None]) if !call.is_distinct() && call.order_bys().is_empty() => {
+                (Some(call.fun().name()), call.expressions())
+            }
+            _ => return None,
+        };
+        let mut parts = Vec::new();
+        let made = match (call, args.as_slice(), first.group_expr().expr()) {
+            (Some(flamegraph::NAME), [stack, value, rest @ ..], [])
                 if is_column(stack, "stack") && is_column(value, "value") =>
             {
                 let max_nodes = match rest {
@@ -183,28 +229,71 @@ impl WholeExec {
                 };
                 Made::Flamegraph(max_nodes)
             }
-            ("sum", [value], [(stack, _)])
+            (None | Some("sum"), values, [(stack, _)])
                 if is_column(stack, "stack")
-                    && is_column(value, "value")
+                    && values.iter().all(|value| is_column(value, "value"))
                     && first.group_expr().is_single() =>
             {
+                parts.push(Part::Stack);
+                parts.extend(values.iter().map(|_| Part::Value));
                 Made::Stacks
             }
             _ => return None,
         };
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(plan.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
         Some(Self {
             made,
+            parts,
+            seen: Seen::default(),
             original: Arc::clone(plan),
             scan: scan.clone(),
-            properties: Arc::new(properties),
+            properties: Arc::new(properties(plan)),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The same instead of another plan.
+    fn instead_of(self, plan: &Arc<dyn ExecutionPlan>) -> Self {
+        Self { original: Arc::clone(plan), properties: Arc::new(properties(plan)), ..self }
+    }
+
+    /// The same for the plan right above, if that does not look at everything.
+    fn seen_by(&self, above: &dyn ExecutionPlan) -> Option<Self> {
+        if self.made != Made::Stacks {
+            return None;
+        }
+        let part = |expr: &Arc<dyn PhysicalExpr>| {
+            expr.downcast_ref::<Column>().map(|column| self.parts[column.index()])
+        };
+        let mut seen = self.seen;
+        if let Some(sort) = above.downcast_ref::<SortExec>() {
+            let first = sort.expr().first();
+            if part(&first.expr)? != Part::Value {
+                return None;
+            }
+            let ends = if first.options.descending { Ends::Largest } else { Ends::Smallest };
+            seen.first = Some((sort.fetch()?, ends));
+        } else {
+            let aggregate = above.downcast_ref::<AggregateExec>()?;
+            let mut calls = aggregate.aggr_expr().iter().zip(aggregate.filter_expr());
+            let sees_nothing = calls.all(|(call, filter)| {
+                // A list that is empty is there as well.
+                let counts = call.fun().name() == "count" && !call.is_distinct();
+                let may_be = |arg: &Arc<dyn PhysicalExpr>| match part(arg) {
+                    Some(part) => counts || part == Part::Value,
+                    None => arg.is::<Literal>(),
+                };
+                filter.is_none()
+                    && call.order_bys().is_empty()
+                    && call.expressions().iter().all(may_be)
+            });
+            let is_first =
+                matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single);
+            if !is_first || !aggregate.group_expr().is_empty() || !sees_nothing {
+                return None;
+            }
+            seen.only_counted = true;
+        }
+        Some(Self { seen, ..self.clone() })
     }
 
     /// All stacks in one group.
@@ -253,6 +342,15 @@ impl WholeExec {
     }
 }
 
+fn properties(plan: &Arc<dyn ExecutionPlan>) -> PlanProperties {
+    PlanProperties::new(
+        EquivalenceProperties::new(plan.schema()),
+        Partitioning::UnknownPartitioning(1),
+        EmissionType::Final,
+        Boundedness::Bounded,
+    )
+}
+
 fn is_spread(plan: &dyn ExecutionPlan) -> bool {
     plan.is::<RepartitionExec>() || plan.is::<CoalescePartitionsExec>()
 }
@@ -268,7 +366,16 @@ impl DisplayAs for WholeExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.made {
             Made::Flamegraph(_) => f.write_str("WholeTree: flame graph, instead of"),
-            Made::Stacks => f.write_str("WholeTree: stacks, instead of"),
+            Made::Stacks => match self.seen.first {
+                Some((n, Ends::Largest)) => write!(f, "WholeTree: {n} largest stacks, instead of"),
+                Some((n, Ends::Smallest)) => {
+                    write!(f, "WholeTree: {n} smallest stacks, instead of")
+                }
+                None if self.seen.only_counted || !self.parts.contains(&Part::Stack) => {
+                    f.write_str("WholeTree: stacks without their functions, instead of")
+                }
+                None => f.write_str("WholeTree: stacks, instead of"),
+            },
         }
     }
 }
@@ -348,7 +455,7 @@ impl ExecutionPlan for WholeExec {
                 }
                 Made::Stacks => match group {
                     None => stream::empty().boxed(),
-                    Some(group) => stacks(&group, &schema)?,
+                    Some(group) => stacks(&group, &schema, &this.parts, this.seen),
                 },
             };
             let batches = RecordBatchStreamAdapter::new(schema, batches);
@@ -359,18 +466,29 @@ impl ExecutionPlan for WholeExec {
     }
 }
 
-/// A row for each stack, in batches.
+/// A row for each stack that is seen, in batches.
 fn stacks(
     group: &Arc<StackGroup>,
     schema: &SchemaRef,
-) -> Result<stream::BoxStream<'static, Result<RecordBatch>>> {
+    parts: &[Part],
+    seen: Seen,
+) -> stream::BoxStream<'static, Result<RecordBatch>> {
     // The builder knows columns by the names that they have in the table.
-    let names = ["stack", "value"];
+    let names = parts.iter().map(|part| match part {
+        Part::Stack => "stack",
+        Part::Value => "value",
+    });
     let fields = schema.fields().iter().zip(names);
     let fields = fields.map(|(field, name)| field.as_ref().clone().with_name(name));
     let builder = RowBuilder::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &[]);
-    let cursor = Cursor::of_group("".into(), group, Shape::Stacks)
-        .map_err(|e| Error::from(e).into_datafusion())?;
+    let mut stacks: Vec<(NodeId, i64)> = group.tree.stacks().collect();
+    if let Some((n, ends)) = seen.first {
+        keep_first(&mut stacks, n, ends);
+    }
+    if seen.only_counted {
+        stacks.iter_mut().for_each(|(node, _)| *node = NodeId::ROOT);
+    }
+    let cursor = Cursor::of_stacks("".into(), group, stacks);
     let schema = Arc::clone(schema);
     let batches =
         stream::try_unfold((cursor, builder, false), move |(mut cursor, mut builder, is_done)| {
@@ -386,5 +504,23 @@ fn stacks(
                 Ok(Some((batch, (cursor, builder, is_done))))
             }
         });
-    Ok(batches.boxed())
+    batches.boxed()
+}
+
+/// Leaves the stacks that may be among the first `n` by value, whatever the order of equal ones is.
+fn keep_first(stacks: &mut Vec<(NodeId, i64)>, n: usize, ends: Ends) {
+    if n == 0 || stacks.len() <= n {
+        return;
+    }
+    let mut values: Vec<i64> = stacks.iter().map(|(_, value)| *value).collect();
+    match ends {
+        Ends::Largest => {
+            let (_, last, _) = values.select_nth_unstable_by(n - 1, |a, b| b.cmp(a));
+            stacks.retain(|(_, value)| value >= last);
+        }
+        Ends::Smallest => {
+            let (_, last, _) = values.select_nth_unstable(n - 1);
+            stacks.retain(|(_, value)| value <= last);
+        }
+    }
 }

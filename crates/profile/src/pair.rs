@@ -105,7 +105,7 @@ impl TreePair {
 
     /// The tree of the comparison.
     pub fn comparison(&self) -> StackTree {
-        self.tree.clone().with_values(self.comparison.clone())
+        self.tree.with_values(self.comparison.clone())
     }
 
     /// What was measured more in the comparison than in the baseline; see [`diff`].

@@ -47,10 +47,17 @@ impl NodeId {
 #[derive(Clone)]
 pub struct StackTree {
     names: Arc<Names>,
-    parents: Vec<u32>,
-    // What the root has here is never read.
-    functions: Vec<NameId>,
+    shape: Arc<Shape>,
     values: Vec<i64>,
+}
+
+/// Stacks without values. Trees that have the same ones share them.
+pub(crate) struct Shape {
+    pub(crate) parents: Vec<u32>,
+    // What the root has here is never read.
+    pub(crate) functions: Vec<NameId>,
+    /// Found when it is first asked for.
+    outermost: OnceLock<Vec<bool>>,
 }
 
 impl Default for StackTree {
@@ -67,7 +74,7 @@ impl StackTree {
 
     /// How many nodes there are, the root included.
     pub fn len(&self) -> usize {
-        self.parents.len()
+        self.shape.parents.len()
     }
 
     /// Whether no stack has a value.
@@ -77,17 +84,18 @@ impl StackTree {
 
     /// All nodes, parents before children.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
-        (0..u32::try_from(self.parents.len()).expect("nodes are counted in 32 bits")).map(NodeId)
+        (0..u32::try_from(self.shape.parents.len()).expect("nodes are counted in 32 bits"))
+            .map(NodeId)
     }
 
     /// The caller's node, or `None` for the root.
     pub fn parent(&self, node: NodeId) -> Option<NodeId> {
-        (node != NodeId::ROOT).then(|| NodeId(self.parents[node.index()]))
+        (node != NodeId::ROOT).then(|| NodeId(self.shape.parents[node.index()]))
     }
 
     /// The last function of the stack, or `None` for the root.
     pub fn function(&self, node: NodeId) -> Option<NameId> {
-        (node != NodeId::ROOT).then(|| self.functions[node.index()])
+        (node != NodeId::ROOT).then(|| self.shape.functions[node.index()])
     }
 
     /// The value measured in exactly this stack.
@@ -110,6 +118,11 @@ impl StackTree {
             node = parent;
         }
         into.reverse();
+    }
+
+    /// The values of all nodes, by [`NodeId::index`].
+    pub fn values(&self) -> &[i64] {
+        &self.values
     }
 
     /// The stacks whose value is not 0.
@@ -141,7 +154,7 @@ impl StackTree {
     pub(crate) fn totals_of(&self, values: &[i64]) -> Result<Vec<i64>, Error> {
         let mut totals = values.to_vec();
         for idx in (1..totals.len()).rev() {
-            let parent = self.parents[idx] as usize;
+            let parent = self.shape.parents[idx] as usize;
             match totals[parent].checked_add(totals[idx]) {
                 Some(sum) => totals[parent] = sum,
                 None => return self.narrowed_totals(values),
@@ -155,7 +168,7 @@ impl StackTree {
         let narrow = |(idx, total): (usize, i128)| {
             total.try_into().map_err(|_| {
                 let function =
-                    if idx == 0 { "all stacks" } else { self.names.get(self.functions[idx]) };
+                    if idx == 0 { "all stacks" } else { self.names.get(self.shape.functions[idx]) };
                 Error::overflow(format!("total of {function}"))
             })
         };
@@ -170,7 +183,7 @@ impl StackTree {
     fn wide_totals_of(&self, values: &[i64]) -> Vec<i128> {
         let mut totals: Vec<i128> = values.iter().map(|value| i128::from(*value)).collect();
         for idx in (1..totals.len()).rev() {
-            totals[self.parents[idx] as usize] += totals[idx];
+            totals[self.shape.parents[idx] as usize] += totals[idx];
         }
         totals
     }
@@ -246,9 +259,41 @@ impl StackTree {
     ///
     /// If there are more or fewer values than nodes.
     #[must_use]
-    pub fn with_values(self, values: Vec<i64>) -> Self {
-        assert_eq!(values.len(), self.parents.len(), "one value for each node");
-        Self { values, ..self }
+    pub fn with_values(&self, values: Vec<i64>) -> Self {
+        assert_eq!(values.len(), self.len(), "one value for each node");
+        Self { names: Arc::clone(&self.names), shape: Arc::clone(&self.shape), values }
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// For each node, by [`NodeId::index`], whether its function is in no stack above it: where a function recurs, its
+    /// outermost node has the values of all others below it. The root has no function, and so none.
+    ///
+    /// It is found once for all trees that share these stacks.
+    pub fn outermost(&self) -> &[bool] {
+        self.shape.outermost.get_or_init(|| {
+            let mut outermost = vec![false; self.len()];
+            // How often each function is on the path from the root to where the walk is.
+            let mut on_path = vec![0_u32; self.names.len()];
+            let children = Children::of(self, &vec![true; self.len()]);
+            let (mut path, mut at) = (Vec::new(), children.links[0][0]);
+            loop {
+                if at != 0 {
+                    let n_above = &mut on_path[self.shape.functions[at as usize].index()];
+                    outermost[at as usize] = *n_above == 0;
+                    *n_above += 1;
+                    path.push(at);
+                    at = children.links[at as usize][0];
+                } else if let Some(left) = path.pop() {
+                    on_path[self.shape.functions[left as usize].index()] -= 1;
+                    at = children.links[left as usize][1];
+                } else {
+                    return outermost;
+                }
+            }
+        })
     }
 
     /// Whether a node or one below it has a value.
@@ -261,7 +306,7 @@ impl StackTree {
         let mut occupied: Vec<bool> = self.nodes().map(has_value).collect();
         for idx in (1..occupied.len()).rev() {
             if occupied[idx] {
-                occupied[self.parents[idx] as usize] = true;
+                occupied[self.shape.parents[idx] as usize] = true;
             }
         }
         occupied
@@ -273,37 +318,62 @@ impl StackTree {
     /// calls; nodes must not repeat.
     pub fn subset(&self, values: &[(NodeId, i64)], scratch: &mut SubsetScratch) -> Self {
         scratch.place.resize(self.len(), 0);
+        scratch.is_kept.resize(self.len().div_ceil(64), 0);
         let mut kept: Vec<u32> = vec![0];
-        scratch.place[0] = 1;
-        for (node, value) in values {
+        scratch.is_kept[0] |= 1;
+        for (node, _) in values.iter().filter(|(_, value)| *value != 0) {
             let mut at = node.0;
-            while *value != 0 && scratch.place[at as usize] == 0 {
-                scratch.place[at as usize] = 1;
+            loop {
+                let (word, bit) = (&mut scratch.is_kept[at as usize / 64], 1 << (at % 64));
+                if *word & bit != 0 {
+                    break;
+                }
+                *word |= bit;
                 kept.push(at);
-                at = self.parents[at as usize];
+                at = self.shape.parents[at as usize];
             }
         }
-        kept.sort_unstable();
+        // Parents come first again. Many nodes are sooner looked for than sorted.
+        if kept.len() < scratch.is_kept.len() {
+            kept.sort_unstable();
+            kept.iter().for_each(|node| scratch.is_kept[*node as usize / 64] = 0);
+        } else {
+            kept.clear();
+            for (base, word) in (0..).step_by(64).zip(&mut scratch.is_kept) {
+                while *word != 0 {
+                    kept.push(base + word.trailing_zeros());
+                    *word &= *word - 1;
+                }
+            }
+        }
         for (place, old) in kept.iter().enumerate() {
             scratch.place[*old as usize] =
                 u32::try_from(place).expect("no more nodes than the tree has");
         }
-        let mut tree = Self {
-            names: Arc::clone(&self.names),
+        let Shape { parents, functions, outermost } = self.shape.as_ref();
+        let shape = Shape {
             parents: kept
                 .iter()
-                .map(|old| scratch.place[self.parents[*old as usize] as usize])
+                .map(|old| scratch.place[parents[*old as usize] as usize])
                 .collect(),
-            functions: kept.iter().map(|old| self.functions[*old as usize]).collect(),
+            functions: kept.iter().map(|old| functions[*old as usize]).collect(),
+            // A stack is kept with all above it, so that nothing changes for it.
+            outermost: match outermost.get() {
+                Some(known) => {
+                    kept.iter().map(|old| known[*old as usize]).collect::<Vec<_>>().into()
+                }
+                None => OnceLock::new(),
+            },
+        };
+        let mut tree = Self {
+            names: Arc::clone(&self.names),
+            shape: Arc::new(shape),
             values: vec![0; kept.len()],
         };
         for (node, value) in values {
             if *value != 0 {
                 tree.values[scratch.place[node.index()] as usize] = *value;
             }
-        }
-        for old in kept {
-            scratch.place[old as usize] = 0;
         }
         tree
     }
@@ -312,7 +382,10 @@ impl StackTree {
 /// Memory that [`StackTree::subset`] uses again.
 #[derive(Debug, Default)]
 pub struct SubsetScratch {
+    /// Where a node comes to stand. What is here of nodes that are not kept is of earlier calls.
     place: Vec<u32>,
+    /// A bit for each node; 0 between calls.
+    is_kept: Vec<u64>,
 }
 
 impl fmt::Debug for StackTree {
@@ -372,7 +445,7 @@ impl Children {
         let kept = || (1..tree.len()).filter(|idx| keep[*idx]);
         let mut n_nodes = vec![0_u32; tree.names.len()];
         for idx in kept() {
-            n_nodes[tree.functions[idx].index()] += 1;
+            n_nodes[tree.shape.functions[idx].index()] += 1;
         }
         let mut used: Vec<u32> =
             (0..).zip(&n_nodes).filter(|(_, n)| **n > 0).map(|(id, _)| id).collect();
@@ -389,7 +462,7 @@ impl Children {
         }
         let mut by_name = vec![0_u32; end as usize];
         for idx in kept() {
-            let place = &mut place[tree.functions[idx].index()];
+            let place = &mut place[tree.shape.functions[idx].index()];
             by_name[*place as usize] = u32::try_from(idx).expect("nodes are counted in 32 bits");
             *place += 1;
         }
@@ -402,7 +475,7 @@ impl Children {
 
     fn push_front(&mut self, tree: &StackTree, idx: usize) {
         let node = u32::try_from(idx).expect("nodes are counted in 32 bits");
-        let first = &mut self.links[tree.parents[idx] as usize][0];
+        let first = &mut self.links[tree.shape.parents[idx] as usize][0];
         let next = std::mem::replace(first, node);
         self.links[idx][1] = next;
     }
@@ -653,22 +726,23 @@ impl StackTreeBuilder {
 
     /// The tree so far; the builder goes on.
     pub fn snapshot(&self) -> StackTree {
-        StackTree {
-            names: Arc::new(self.names.clone()),
+        let shape = Shape {
             parents: self.parents.clone(),
             functions: self.functions.clone(),
+            outermost: OnceLock::new(),
+        };
+        StackTree {
+            names: Arc::new(self.names.clone()),
+            shape: Arc::new(shape),
             values: self.values.clone(),
         }
     }
 
     /// The tree.
     pub fn finish(self) -> StackTree {
-        StackTree {
-            names: Arc::new(self.names),
-            parents: self.parents,
-            functions: self.functions,
-            values: self.values,
-        }
+        let Self { parents, functions, values, .. } = self;
+        let shape = Shape { parents, functions, outermost: OnceLock::new() };
+        StackTree { names: Arc::new(self.names), shape: Arc::new(shape), values }
     }
 }
 
@@ -827,6 +901,25 @@ mod tests {
                 prop_assert_eq!(left, right);
                 prop_assert!(some.occupied().iter().skip(1).all(|o| *o));
             }
+        }
+    }
+
+    #[test]
+    fn few_stacks_of_many_are_kept_like_many() {
+        let stacks: Vec<(Vec<u8>, i64)> = (0..=255_u8)
+            .flat_map(|a| (0..40).map(move |b| (vec![a, b, b, 7], i64::from(b) + 1)))
+            .collect();
+        let (all, small) = (tree(&stacks), tree(&stacks[..3]));
+        let mut scratch = SubsetScratch::default();
+        for every in [1, 3000, 2, 9000, 40] {
+            let chosen: Vec<(NodeId, i64)> = all.stacks().step_by(every).collect();
+            let some = all.subset(&chosen, &mut scratch);
+            let left: Vec<_> = some.stacks().map(|(n, v)| (some.path(n), v)).collect();
+            let right: Vec<_> = chosen.iter().map(|(n, v)| (all.path(*n), *v)).collect();
+            assert_eq!(left, right);
+            // The same memory serves another tree.
+            let whole: Vec<(NodeId, i64)> = small.stacks().collect();
+            assert_eq!(small.subset(&whole, &mut scratch), small);
         }
     }
 

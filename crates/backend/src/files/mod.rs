@@ -28,7 +28,7 @@ use tokio::{sync::mpsc, task};
 
 use crate::{
     Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, Only,
-    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream, Weigh,
     backend::only_all,
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
@@ -649,6 +649,32 @@ impl Backend for Files {
         })
         .flatten()
         .boxed()
+    }
+
+    async fn weighed(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        weigh: Arc<dyn Weigh>,
+        report: &Report,
+    ) -> Result<Option<SeriesAnswer>, Error> {
+        check(select)?;
+        let (select, grouping) = (select.clone(), grouping.clone());
+        let answer = self.blocking(report, move |inner, job| {
+            let mut sum = SeriesSum::new(&select, &grouping, Step::NANOSECOND)?;
+            let mut is_weighed = true;
+            let entries = inner.concerned(&select, &Matcher::new(&select.selector)?, job)?;
+            inner.visit(&entries, job, |digest| {
+                is_weighed = is_weighed && sum.add_weighed(digest, weigh.as_ref())?.is_some();
+                Ok(())
+            })?;
+            if is_weighed { sum.finish().map(Some) } else { Ok(None) }
+        });
+        let answer = answer.await?;
+        if answer.is_some() {
+            report.add_requests(1);
+        }
+        Ok(answer)
     }
 
     async fn profiles(&self, select: &Select, _report: &Report) -> Result<Vec<ProfileRow>, Error> {

@@ -111,8 +111,80 @@ impl StackFilter {
     ///
     /// If the evaluation of an expression fails, such as a cast, for a stack that has a value.
     pub(crate) fn keep(&self, tree: &StackTree) -> Result<Vec<bool>, Error> {
-        let truths = self.term.judge(tree)?;
+        // A name may be in the tree only on the way to others: then there is no row for which an expression would be
+        // evaluated, and it must not fail because of it.
+        let truths = match self.term.judge(tree, &|_| true) {
+            Err(_) => self.term.judge(tree, &|node| tree.value(node) != 0)?,
+            Ok(truths) => truths,
+        };
         Ok(truths.into_iter().map(|truth| truth == TRUE).collect())
+    }
+
+    /// As [`StackFilter::keep`], whatever has a value.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails for any stack.
+    pub(crate) fn keep_of_all(&self, tree: &StackTree) -> Result<Vec<bool>, Error> {
+        let truths = self.term.judge(tree, &|_| true)?;
+        Ok(truths.into_iter().map(|truth| truth == TRUE).collect())
+    }
+}
+
+/// A condition on the column `function` alone, where a row is not a stack: judged once for each name.
+#[derive(Clone, Debug)]
+pub(crate) struct FunctionFilter {
+    expr: Expr,
+    physical: Arc<dyn PhysicalExpr>,
+}
+
+impl FunctionFilter {
+    /// As [`StackFilter::parse`].
+    pub(crate) fn parse(expr: &Expr) -> Option<Self> {
+        match Subject::Leaf.alone(expr)? {
+            Leaf::Over(_, physical) => Some(Self { expr: expr.clone(), physical }),
+            _ => None,
+        }
+    }
+
+    /// For each function whether it fulfils the condition; NULL does not.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation of the expression fails for one of them.
+    pub(crate) fn keep<'a>(
+        &self,
+        functions: impl Iterator<Item = Option<&'a str>>,
+    ) -> Result<Vec<bool>, Error> {
+        let mut keep = Vec::new();
+        let mut functions = functions.peekable();
+        while functions.peek().is_some() {
+            let (mut rows, mut n_bytes) = (Vec::new(), 0);
+            while rows.len() < BATCH_ROWS
+                && n_bytes < BATCH_BYTES
+                && let Some(function) = functions.next()
+            {
+                n_bytes += function.map_or(0, str::len);
+                rows.push(function);
+            }
+            let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(rows))];
+            let truths = evaluate(&self.physical, Subject::Leaf, columns)?;
+            keep.extend(truths.into_iter().map(|truth| truth == TRUE));
+        }
+        Ok(keep)
+    }
+}
+
+impl PartialEq for FunctionFilter {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr == other.expr
+    }
+}
+
+/// As EXPLAIN prints it.
+impl fmt::Display for FunctionFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.expr.fmt(f)
     }
 }
 
@@ -312,13 +384,16 @@ impl Subject {
 
 // Judging.
 
+/// Which stacks there is a row for.
+type Asked<'a> = dyn Fn(NodeId) -> bool + 'a;
+
 impl Term {
-    /// The truth of each node's stack.
-    fn judge(&self, tree: &StackTree) -> Result<Vec<Truth>, Error> {
+    /// The truth of each node's stack; that of those which are not `asked` about does not matter.
+    fn judge(&self, tree: &StackTree, asked: &Asked<'_>) -> Result<Vec<Truth>, Error> {
         let joined = |terms: &[Self], none: Truth, join: fn(Truth, Truth) -> Truth| {
             let mut truths: Option<Vec<Truth>> = None;
             for term in terms {
-                let next = term.judge(tree)?;
+                let next = term.judge(tree, asked)?;
                 match &mut truths {
                     None => truths = Some(next),
                     Some(truths) => {
@@ -336,24 +411,24 @@ impl Term {
             Self::All(terms) => joined(terms, TRUE, Truth::min),
             Self::Any(terms) => joined(terms, FALSE, Truth::max),
             Self::Not(term) => {
-                let mut truths = term.judge(tree)?;
+                let mut truths = term.judge(tree, asked)?;
                 truths.iter_mut().for_each(|truth| *truth = TRUE - *truth);
                 Ok(truths)
             }
             Self::Is(wanted, term) => {
-                let mut truths = term.judge(tree)?;
+                let mut truths = term.judge(tree, asked)?;
                 truths
                     .iter_mut()
                     .for_each(|truth| *truth = if *truth == *wanted { TRUE } else { FALSE });
                 Ok(truths)
             }
-            Self::Leaf(leaf) => leaf.judge(tree),
+            Self::Leaf(leaf) => leaf.judge(tree, asked),
         }
     }
 }
 
 impl Leaf {
-    fn judge(&self, tree: &StackTree) -> Result<Vec<Truth>, Error> {
+    fn judge(&self, tree: &StackTree, asked: &Asked<'_>) -> Result<Vec<Truth>, Error> {
         Ok(match self {
             Self::Contains(wanted) => match tree.names().find(wanted) {
                 Some(wanted) => has(tree, |name| name == wanted),
@@ -369,14 +444,7 @@ impl Leaf {
             }
             Self::HasAny => has(tree, |_| true),
             Self::Path(pattern) => path(tree, pattern),
-            Self::Over(subject, expr) => {
-                // A name may be in the tree only on the way to others: then there is no row for which the expression
-                // would be evaluated, and it must not fail because of it.
-                match over(tree, *subject, expr, &|_| true) {
-                    Err(_) => over(tree, *subject, expr, &|node| tree.value(node) != 0)?,
-                    Ok(truths) => truths,
-                }
-            }
+            Self::Over(subject, expr) => over(tree, *subject, expr, asked)?,
         })
     }
 }
@@ -427,7 +495,7 @@ fn over(
     tree: &StackTree,
     subject: Subject,
     expr: &Arc<dyn PhysicalExpr>,
-    asked: &dyn Fn(NodeId) -> bool,
+    asked: &Asked<'_>,
 ) -> Result<Vec<Truth>, Error> {
     // What each node is judged by: a name, or a depth; nothing for the empty stack, which has no function.
     let mut subjects: Vec<Option<u32>> = vec![None; tree.len()];

@@ -177,6 +177,71 @@ fn written() -> Vec<(bool, String)> {
             "SELECT cardinality(stack) AS depth, sum(value) FROM samples WHERE {cpu} GROUP BY 1"
         ),
         format!("SELECT sum(value) FROM samples WHERE {cpu} AND array_has(stack, 'parse')"),
+        format!(
+            "SELECT pod, sum(value) FROM samples WHERE {cpu} AND array_has(stack, 'parse') GROUP BY pod"
+        ),
+        format!(
+            "SELECT labels, sum(value) FROM samples WHERE {cpu} AND cardinality(stack) <> 2 AND function <> 'main' GROUP BY 1"
+        ),
+        format!(
+            "SELECT date_bin(INTERVAL '1 minute', time) AS t, region, sum(value) FROM samples WHERE {cpu} AND stack[1] = 'main' GROUP BY 1, 2"
+        ),
+        format!("SELECT DISTINCT pod FROM samples WHERE {cpu} AND array_has(stack, 'gc mark')"),
+        format!(
+            "SELECT pod, sum(total) FROM functions WHERE {cpu} AND function = 'parse' GROUP BY pod"
+        ),
+        format!(
+            "SELECT pod, sum(self) FROM functions WHERE {cpu} AND function = 'main' GROUP BY pod"
+        ),
+        format!(
+            "SELECT pod, sum(self), sum(total) FROM functions WHERE {cpu} AND function IN ('main', 'parse', 'nowhere') GROUP BY pod"
+        ),
+        format!(
+            "SELECT date_trunc('minute', time) AS t, sum(total), sum(self) FILTER (WHERE pod = 'a') FROM functions WHERE {cpu} AND function LIKE '%e%' GROUP BY 1"
+        ),
+        format!(
+            "SELECT region, sum(total), sum(self) FROM functions WHERE {cpu} AND function IS NULL GROUP BY 1"
+        ),
+        format!(
+            "SELECT region, sum(total) FROM functions WHERE {cpu} AND function = 'main' IS NOT TRUE GROUP BY 1"
+        ),
+        format!("SELECT sum(total) FROM functions WHERE {cpu} AND function = 'nowhere'"),
+        format!("SELECT sum(self) FROM functions WHERE {cpu} AND function <> 'main'"),
+        format!("SELECT DISTINCT pod FROM functions WHERE {cpu} AND function = 'main'"),
+        format!(
+            "SELECT function, pod, sum(self) FROM functions WHERE {cpu} AND function >= 'main' GROUP BY 1, 2"
+        ),
+        format!(
+            "SELECT function, sum(total) FROM functions WHERE {cpu} AND upper(function) = 'MAIN' AND function IS NOT NULL GROUP BY 1"
+        ),
+        format!("SELECT function, sum(self) FROM functions WHERE {cpu} GROUP BY 1"),
+        // Some of the stacks, or nothing of them but that they are there.
+        format!(
+            "SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3"
+        ),
+        format!(
+            "SELECT sum(value) AS v, stack AS s FROM samples WHERE {cpu} AND pod = 'a' GROUP BY 2 ORDER BY 1, 2 LIMIT 4"
+        ),
+        format!(
+            "SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1 ORDER BY cardinality(stack), v DESC, 1 LIMIT 3"
+        ),
+        format!(
+            "SELECT count(*), sum(v) FROM (SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1)"
+        ),
+        format!(
+            "SELECT v, count(*) FROM (SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1) GROUP BY 1"
+        ),
+        format!("SELECT count(DISTINCT stack) FROM samples WHERE {cpu}"),
+        format!(
+            "SELECT count(DISTINCT stack) FROM samples WHERE {cpu} AND array_has(stack, 'main')"
+        ),
+        format!("SELECT DISTINCT stack FROM samples WHERE {cpu}"),
+        format!(
+            "SELECT count(stack), count(v), max(v) FROM (SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1)"
+        ),
+        format!(
+            "SELECT max(cardinality(stack)), count(stack) FROM (SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1)"
+        ),
         // DataFusion makes an inner GROUP BY pod of the DISTINCT.
         format!("SELECT count(DISTINCT pod), sum(value) FROM series WHERE {cpu}"),
         format!(
@@ -219,6 +284,14 @@ fn written() -> Vec<(bool, String)> {
             "SELECT sum(value) FROM (SELECT value FROM series WHERE {cpu} ORDER BY value DESC, time, pod LIMIT 5)"
         ),
         format!("SELECT DISTINCT value FROM series WHERE {cpu}"),
+        format!("SELECT * FROM functions WHERE {cpu} AND function = 'main'"),
+        format!("SELECT count(*) FROM functions WHERE {cpu} AND function IN ('main', 'parse')"),
+        format!(
+            "SELECT time, sum(total) FROM functions WHERE {cpu} AND function IS NULL GROUP BY 1"
+        ),
+        format!(
+            "SELECT function, sum(total) FROM functions WHERE {cpu} AND (function = 'main' OR total > 20) GROUP BY 1"
+        ),
         format!(
             "SELECT sum(a.value) FROM series a JOIN series b ON a.time = b.time AND a.pod = b.pod WHERE a.{cpu} AND b.{cpu}"
         ),
