@@ -233,7 +233,8 @@ impl StackTree {
         values: Vec<i64>,
     ) -> Self {
         debug_assert!(parents.len() == functions.len() && parents.len() == values.len());
-        Self { names: Arc::new(names), parents, functions, values }
+        let shape = Shape { parents, functions, outermost: OnceLock::new() };
+        Self { names: Arc::new(names), shape: Arc::new(shape), values }
     }
 
     /// Whether some function is called `other`: so servers call the rest of a tree that they cut short.
@@ -250,7 +251,7 @@ impl StackTree {
     /// ```
     pub fn has_other(&self) -> bool {
         let other = self.names.find(OTHER);
-        other.is_some() && self.functions[1..].iter().any(|name| Some(*name) == other)
+        other.is_some() && self.shape.functions[1..].iter().any(|name| Some(*name) == other)
     }
 
     /// The same stacks with other values: one a node, by [`NodeId::index`].
