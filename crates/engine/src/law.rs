@@ -6,8 +6,9 @@
 //!
 //! 1. every node between is a projection, a filter or an alias;
 //! 2. the aggregates are not empty, and each is a plain `sum`, `flamegraph` or `flamegraph_diff` of bare measures (or of
-//!    CASEs whose conditions are over dimensions and whose results are a measure, NULL or 0), not DISTINCT and without
-//!    ORDER BY, and the measure occurs nowhere else; an empty list qualifies only if no measure occurs at all;
+//!    NULL, of 0, or of CASEs whose conditions are over dimensions and whose results are a measure, NULL or 0), not
+//!    DISTINCT and without ORDER BY, and the measure occurs nowhere else; an empty list qualifies only if no measure
+//!    occurs at all;
 //! 3. nothing between is volatile;
 //! 4. every filter that the scan took over is applied to R's rows before they are added up;
 //! 5. a coarse row has, for everything between, the value that it has on each row that it stands for;
@@ -256,18 +257,23 @@ fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Wh
         matches!(condition::reference(expr, labels), Some(Reference::Own(name))
             if table.kind().measures().contains(&name.as_str()))
     };
+    let is_nothing = |expr: &Expr| {
+        matches!(expr, Expr::Literal(value, _)
+            if value.is_null() || *value == ScalarValue::Int64(Some(0)))
+    };
     let mut all: Vec<&Expr> = question.between.iter().collect();
     for (function, measure) in &question.measures {
         match measure {
-            measure if is_measure(measure) => {}
+            // What the planner makes of a CASE that never gives the measure adds up to the same over any rows of a
+            // group, as long as there is one.
+            measure if is_measure(measure) || is_nothing(measure) => {}
             Expr::Case(case) => {
                 let results =
                     case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
                 let mut only: Option<&Expr> = None;
                 for result in results {
                     match result.as_ref() {
-                        Expr::Literal(value, _)
-                            if value.is_null() || *value == ScalarValue::Int64(Some(0)) => {}
+                        result if is_nothing(result) => {}
                         // One measure, not self here and total there.
                         result if is_measure(result) && only.is_none_or(|m| m == result) => {
                             only = Some(result)

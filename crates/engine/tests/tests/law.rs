@@ -161,6 +161,14 @@ fn written() -> Vec<(bool, String)> {
         format!(
             "SELECT sum(v) FROM (SELECT value AS v, pod FROM series WHERE {cpu}) WHERE pod = 'a'"
         ),
+        // A caller is never NULL, so the planner leaves a sum of 0, or of nothing. The group is there all the same.
+        format!(
+            "SELECT pod, sum(CASE WHEN caller IS NULL THEN value ELSE 0 END) FROM call_edges WHERE {cpu} GROUP BY 1"
+        ),
+        format!("SELECT sum(CASE WHEN caller IS NULL THEN value END) FROM call_edges WHERE {cpu}"),
+        format!("SELECT pod, sum(0), sum(total) FROM functions WHERE {cpu} GROUP BY pod"),
+        format!("SELECT function, sum(0) FROM functions WHERE {cpu} GROUP BY function"),
+        format!("SELECT sum(CAST(NULL AS BIGINT)) FROM samples WHERE {cpu} AND pod = 'nobody'"),
         format!(
             "WITH x AS (SELECT * FROM functions WHERE {cpu}) SELECT upper(function) AS f, sum(total) FROM x GROUP BY 1"
         ),
