@@ -334,14 +334,14 @@ enum Outcome {
     Answered {
         n_coarse: usize,
     },
-    /// The reference cannot run it either, or it adds up more than 64 bits hold.
+    /// The reference cannot run it either, or it adds up more than 64 bits hold, or values of two units.
     Refused,
 }
 
 impl Case {
     /// As [`Case::check`], for a statement of the grammar: what is wrong comes back as text.
     async fn judge(&self, statement: &Statement) -> Result<Outcome, String> {
-        let Statement { sql, scans, is_ordered, may_overflow } = statement;
+        let Statement { sql, scans, is_ordered, may_overflow, may_mix } = statement;
         let expected = match self.reference.sql(sql).await {
             Ok(frame) => frame.collect().await,
             Err(error) => Err(error),
@@ -378,6 +378,9 @@ impl Case {
                 (Ok(_), Err(error))
                     if *may_overflow && error.to_string().contains("does not fit") =>
                 {
+                    return Ok(Outcome::Refused);
+                }
+                (Ok(_), Err(error)) if *may_mix && error.to_string().contains("has no unit") => {
                     return Ok(Outcome::Refused);
                 }
                 (Err(_), Err(_)) => outcome = Outcome::Refused,
