@@ -28,6 +28,7 @@ use crate::{
     table::AdditiveTable,
     times::Times,
     types::{choose_type, list, no_type},
+    units::Part,
     values::all_true,
     why::Why,
 };
@@ -103,6 +104,8 @@ pub(crate) struct Plan {
     /// The labels that are columns.
     pub(crate) label_columns: Vec<String>,
     pub(crate) profile_types: Vec<ProfileType>,
+    /// What sums that other scans are in as well take from this one.
+    pub(crate) sums: Vec<Part>,
     pub(crate) type_choice: TypeChoice,
     pub(crate) range: TimeRange,
     pub(crate) is_range_chosen: bool,
@@ -158,9 +161,9 @@ pub(crate) async fn plan(
         let reason = format!("no profile type qualifies; {}", list(&types));
         notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
     }
-    for sum in table.sums() {
-        sum.check(session, &profile_types)?;
-    }
+    let sums: Result<Vec<Part>, Error> =
+        table.sums().iter().map(|sum| sum.check(session, &profile_types)).collect();
+    let sums = sums?;
 
     let only_type = match profile_types.as_slice() {
         [one] => Some(one.clone()),
@@ -222,6 +225,7 @@ pub(crate) async fn plan(
         label_names,
         label_columns: table.label_columns().to_vec(),
         profile_types,
+        sums,
         type_choice,
         range,
         is_range_chosen: times.is_chosen,

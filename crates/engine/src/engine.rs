@@ -22,6 +22,7 @@ use crate::{
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
     unique::UnnestIsNotUnique,
+    units::SameUnits,
     views::Neighbours,
     whole::WholeTrees,
 };
@@ -168,6 +169,7 @@ impl Engine {
         options.optimizer.enable_leaf_expression_pushdown = false;
         let with_rule = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
+            .with_physical_optimizer_rule(Arc::new(SameUnits))
             .with_physical_optimizer_rule(Arc::new(AskOnce))
             .with_physical_optimizer_rule(Arc::new(WholeTrees));
         *state = with_rule.build();

@@ -9,8 +9,8 @@ use datafusion::{
         SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
+    logical_expr::{LogicalPlan, PlanType},
+    physical_plan::{ExecutionPlan, execute_stream, explain::ExplainExec},
     prelude::{SQLOptions, SessionContext},
     sql::parser::{DFParserBuilder, Statement},
 };
@@ -93,6 +93,9 @@ impl Session {
             state.config_mut().set_extension(Arc::new(Explaining));
         }
         let plan = state.create_physical_plan(&plan).await?;
+        if let Some(error) = refused(plan.as_ref()) {
+            return Err(error);
+        }
         let stream = execute_stream(Arc::clone(&plan), Arc::new((&state).into()))?;
         Ok(Answer::new(&plan, stream))
     }
@@ -132,4 +135,16 @@ impl Session {
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
+}
+
+/// Why the plan that EXPLAIN is asked for cannot be made: DataFusion has the error among what it shows, or, if a rule found
+/// it, takes it for what the rule made of the plan.
+fn refused(plan: &dyn ExecutionPlan) -> Option<Error> {
+    let last = plan.downcast_ref::<ExplainExec>()?.stringified_plans().last()?;
+    let is_error = matches!(
+        last.plan_type,
+        PlanType::PhysicalPlanError | PlanType::OptimizedPhysicalPlan { .. }
+    );
+    let what = last.plan.strip_prefix("External error: ").unwrap_or(&last.plan);
+    is_error.then(|| Error::new(ErrorKind::Query, what))
 }

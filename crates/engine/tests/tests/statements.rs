@@ -422,6 +422,130 @@ async fn units_are_decided_by_what_is_told_apart() {
 }
 
 #[tokio::test]
+async fn units_are_not_mixed_between_scans() {
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let (cpu, heap) = (format!("profile_type = '{CPU}'"), format!("profile_type = '{HEAP}'"));
+    let both = format!("profile_type IN ('{CPU}', '{HEAP}')");
+    let (a, b) =
+        (format!("SELECT * FROM series WHERE {cpu}"), format!("SELECT * FROM series WHERE {heap}"));
+    for sql in [
+        // The branches of a UNION ALL.
+        format!("SELECT sum(value) FROM ({a} UNION ALL {b})"),
+        format!("SELECT pod, sum(value) FROM ({a} UNION ALL {b}) GROUP BY pod"),
+        format!("SELECT avg(value * 2) FROM ({a} UNION ALL {a} UNION ALL {b})"),
+        format!(
+            "SELECT sum(s) FROM (SELECT sum(value) AS s FROM series WHERE {cpu} UNION ALL SELECT sum(total) FROM functions WHERE {heap})"
+        ),
+        format!(
+            "SELECT kind, sum(value) FROM (SELECT 'x' AS kind, value FROM ({a}) UNION ALL SELECT 'x', value FROM ({b})) GROUP BY 1"
+        ),
+        // A window.
+        format!("SELECT sum(value) OVER () FROM series WHERE {both}"),
+        format!("SELECT pod, avg(value) OVER (PARTITION BY pod) FROM series WHERE {both}"),
+        format!("SELECT sum(value) OVER (ORDER BY time) FROM ({a} UNION ALL {b})"),
+        // One row of a join.
+        format!("SELECT sum(a.value + b.value) FROM ({a}) a CROSS JOIN ({b}) b"),
+        format!(
+            "SELECT a.pod, sum(a.value - coalesce(b.value, 0)) FROM ({a}) a LEFT JOIN ({b}) b ON a.pod = b.pod GROUP BY 1"
+        ),
+        format!(
+            "SELECT sum(x.s + y.s) FROM (SELECT sum(value) AS s FROM ({a})) x CROSS JOIN (SELECT max(value) AS s FROM ({b})) y"
+        ),
+        // A key of the other side says nothing of the types of this one, or not on all rows.
+        format!(
+            "SELECT a.pod, sum(b.value) FROM series a JOIN series b ON a.time <> b.time WHERE a.{cpu} AND b.{both} GROUP BY 1"
+        ),
+        format!(
+            "SELECT a.profile_type, sum(b.value) FROM ({a}) a RIGHT JOIN series b ON a.profile_type = b.profile_type WHERE b.{both} GROUP BY 1"
+        ),
+    ] {
+        for explain in ["", "EXPLAIN "] {
+            let e = error(&two, &format!("{explain}{sql}")).await;
+            let text = e.to_string();
+            assert!(text.contains("nanoseconds") && text.contains("bytes"), "{sql}: {e}");
+            assert_eq!(e.kind(), ErrorKind::Query, "{sql}: {e}");
+        }
+    }
+    for (sql, expected) in [
+        (format!("SELECT sum(value) FROM ({a} UNION ALL {a})"), vec!["2"]),
+        (
+            format!(
+                "SELECT max(s) FROM (SELECT profile_type, sum(value) AS s FROM ({a} UNION ALL {b}) GROUP BY 1)"
+            ),
+            vec!["2"],
+        ),
+        (
+            format!(
+                "SELECT kind, sum(value) FROM (SELECT 'cpu' AS kind, value FROM ({a}) UNION ALL SELECT 'heap', value FROM ({b})) GROUP BY 1 ORDER BY 1"
+            ),
+            vec!["cpu | 1", "heap | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) FILTER (WHERE kind = 'cpu'), sum(CASE WHEN kind = 'heap' THEN value END) FROM (SELECT 'cpu' AS kind, value FROM ({a}) UNION ALL SELECT 'heap', value FROM ({b}))"
+            ),
+            vec!["1 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE {cpu} UNION ALL SELECT sum(value) FROM series WHERE {heap} ORDER BY 1"
+            ),
+            vec!["1", "2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) OVER (PARTITION BY profile_type) FROM series WHERE {both} ORDER BY 1"
+            ),
+            vec!["1", "2"],
+        ),
+        (
+            format!("SELECT count(*) OVER (), max(value) OVER () FROM series WHERE {both} LIMIT 1"),
+            vec!["2 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(a.value), sum(b.value), sum(a.value * b.value) FROM ({a}) a CROSS JOIN ({b}) b"
+            ),
+            vec!["1 | 2 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(a.value + b.value) FROM series a JOIN series b ON a.profile_type = b.profile_type WHERE a.{both} GROUP BY a.profile_type ORDER BY 1"
+            ),
+            vec!["2", "4"],
+        ),
+        // What a join says to be the same tells types apart as well.
+        (
+            format!(
+                "SELECT a.profile_type = '{CPU}', sum(b.value) FROM series a JOIN series b ON a.profile_type = b.profile_type WHERE a.{both} GROUP BY 1 ORDER BY 1"
+            ),
+            vec!["false | 2", "true | 1"],
+        ),
+        (
+            format!(
+                "SELECT t.profile_type = '{CPU}', sum(s.value) FROM profile_types t JOIN series s ON s.profile_type = t.profile_type WHERE s.{both} GROUP BY t.profile_type ORDER BY 2 DESC"
+            ),
+            vec!["false | 2", "true | 1"],
+        ),
+        (
+            format!(
+                "SELECT sum(s) FROM (SELECT pod, sum(value) FILTER (WHERE {heap}) AS s FROM series WHERE {both} GROUP BY pod)"
+            ),
+            vec!["2"],
+        ),
+        // Another scan of the same table is another thing.
+        (
+            format!(
+                "SELECT sum(series.value) FROM series JOIN (SELECT pod FROM series WHERE {both} AND value > 0) b ON series.pod = b.pod WHERE series.{cpu}"
+            ),
+            vec!["1"],
+        ),
+    ] {
+        assert_eq!(rows(&two, &sql).await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn units_and_comments_travel_with_the_columns() {
     let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
     let unit = |answer: &flamesql_engine::Answer, idx: usize| {
