@@ -85,7 +85,10 @@ impl Engine {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(CATALOG, &self.default);
+            .with_default_catalog_and_schema(CATALOG, &self.default)
+            // No scan of ours takes a filter that is found on the way, and to offer it one DataFusion puts all expressions
+            // between into each other, which may have no end.
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
         config.options_mut().extensions.insert(options);
         let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);

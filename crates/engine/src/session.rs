@@ -1,6 +1,11 @@
 //! Running statements.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use datafusion::{
     common::SchemaError,
@@ -22,6 +27,12 @@ use crate::{
     options::Explaining,
     size,
 };
+
+/// How much of the stack planning finds free, and how much it gets where there is less. Not all recursion of DataFusion
+/// looks to that by itself: in a debug build it takes 5 kB for each level of an expression, of which `size` allows some
+/// hundreds.
+const ROOM: usize = 8 << 20;
+const NEW_ROOM: usize = 16 << 20;
 
 /// Runs statements. What `SET` changes lasts as long as the session.
 #[derive(Clone)]
@@ -64,6 +75,10 @@ impl Session {
     /// If a statement does not parse, names what is not there, cannot be answered, or its source fails before the first
     /// row; what fails later comes through the answer.
     pub async fn query(&self, sql: &str) -> Result<Answer, Error> {
+        with_room(self.query_all(sql)).await
+    }
+
+    async fn query_all(&self, sql: &str) -> Result<Answer, Error> {
         size::check(sql)?;
         let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
         let Some(last) = statements.pop_back() else {
@@ -78,6 +93,7 @@ impl Session {
     }
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
+        size::check_tables(&statement)?;
         let plan = loop {
             match self.plan(statement.clone()).await {
                 Ok(plan) => break plan,
@@ -86,6 +102,7 @@ impl Session {
                 Err(error) => return Err(self.explain_error(error)),
             }
         };
+        size::check_plan(&plan)?;
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
         let (mut state, plan) = frame.into_parts();
@@ -147,4 +164,9 @@ fn refused(plan: &dyn ExecutionPlan) -> Option<Error> {
     );
     let what = last.plan.strip_prefix("External error: ").unwrap_or(&last.plan);
     is_error.then(|| Error::new(ErrorKind::Query, what))
+}
+
+async fn with_room<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| stacker::maybe_grow(ROOM, NEW_ROOM, || work.as_mut().poll(context))).await
 }

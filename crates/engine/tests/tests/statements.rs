@@ -361,6 +361,55 @@ async fn statements_that_are_too_large_are_refused_and_the_session_lives_on() {
     assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["1"]);
 }
 
+/// `WITH c0 AS (...), c1 AS (...), ...`, each of which has `{}` for the one before it.
+fn with(n: usize, each: &str, last: &str) -> String {
+    let mut sql = "WITH c0 AS (SELECT pod, time, value AS v FROM series)".to_owned();
+    for n in 1..=n {
+        sql += &format!(", c{n} AS ({})", each.replace("{}", &format!("c{}", n - 1)));
+    }
+    format!("{sql} {}", last.replace("{}", &format!("c{n}")))
+}
+
+#[tokio::test]
+async fn selects_on_each_other_come_to_an_end() {
+    let s = session(&[(CPU, "main 1"), (CPU, "main 2")]);
+    let double = "SELECT pod, time, v + v AS v FROM {}";
+    let inner = format!("SELECT pod, time, v{} AS v FROM {{}}", " + 0".repeat(390));
+    let ands = format!("SELECT * FROM {{}} WHERE {}", vec!["v > 0"; 300].join(" AND "));
+    for (n, each, last) in [
+        (30, double, "SELECT sum(v) FROM {} WHERE v > 5"),
+        (30, double, "SELECT a.v FROM {} a JOIN {} b ON a.v = b.v"),
+        (30, "SELECT * FROM {} UNION ALL SELECT * FROM {}", "SELECT sum(v) FROM {}"),
+        (30, "SELECT a.* FROM {} a JOIN {} b ON a.pod = b.pod", "SELECT count(*) FROM {}"),
+        (30, "SELECT * FROM {} WHERE v > (SELECT min(v) FROM {})", "SELECT count(*) FROM {}"),
+        (30, "SELECT * FROM {} WHERE pod IN (SELECT pod FROM {})", "SELECT count(*) FROM {}"),
+        (20, inner.as_str(), "SELECT sum(v) FROM {}"),
+        (100, ands.as_str(), "SELECT sum(v) FROM {}"),
+    ] {
+        for explain in ["", "EXPLAIN "] {
+            let sql = format!("{explain}{}", with(n, each, last));
+            let e = error(&s, &sql).await;
+            assert_eq!(e.kind(), ErrorKind::Syntax, "{each}: {e}");
+            assert!(e.to_string().contains(" comes to "), "{each}: {e}");
+        }
+    }
+    for (n, each, last, expected) in [
+        (30, double, "SELECT max(v) FROM {}", 2_i64 << 30),
+        (30, double, "SELECT sum(v) FROM {}", 3 << 30),
+        (30, double, "SELECT sum(v) OVER () FROM {} LIMIT 1", 3 << 30),
+        (30, double, "SELECT sum(s) FROM (SELECT v, sum(v) AS s FROM {} GROUP BY v)", 3 << 30),
+        (10, double, "SELECT sum(v) FROM {} WHERE v > 5", 3 << 10),
+        (100, "SELECT pod, time, v + 1 AS v FROM {}", "SELECT sum(v) FROM {}", 203),
+        (140, "SELECT * FROM {} WHERE pod IN ('a', 'b')", "SELECT sum(v) FROM {}", 3),
+        (7, "SELECT * FROM {} UNION ALL SELECT * FROM {}", "SELECT sum(v) FROM {}", 3 << 7),
+        (1, inner.as_str(), "SELECT sum(v) FROM {}", 3),
+    ] {
+        let sql = with(n, each, last);
+        assert_eq!(rows(&s, &sql).await, [expected.to_string()], "{sql}");
+    }
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["3"]);
+}
+
 #[tokio::test]
 async fn two_scans_that_need_the_same_ask_once() {
     let s = session(&[(CPU, "main;a 1\nmain;b 2\n")]);
