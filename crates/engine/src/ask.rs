@@ -10,7 +10,11 @@ use std::{
 };
 
 use arrow::datatypes::SchemaRef;
-use datafusion::{catalog::Session, logical_expr::Expr};
+use datafusion::{
+    catalog::Session,
+    common::tree_node::{TreeNode, TreeNodeRecursion},
+    logical_expr::Expr,
+};
 use flamesql_backend::{
     Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Report, Select,
 };
@@ -23,6 +27,7 @@ use crate::{
     coarse::{Coarse, LabelNeed, TimeNeed},
     condition::Condition,
     functions::stack_filter::{FunctionFilter, StackFilter},
+    nearest::nearest,
     options::{self, Explaining, Options},
     rows::Shape,
     table::AdditiveTable,
@@ -157,9 +162,16 @@ pub(crate) async fn plan(
     let (profile_types, type_choice) =
         profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
-    if profile_types.is_empty() && !types.is_empty() {
-        let reason = format!("no profile type qualifies; {}", list(&types));
+    let mut notice = |reason: String| {
         notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
+    };
+    if profile_types.is_empty() && !types.is_empty() {
+        let meant = meant_type(&conditions, &types);
+        let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+        notice(format!("no profile type qualifies{meant}; {}", list(&types)));
+    }
+    if times.times.ranges().is_empty() && times.is_chosen {
+        notice("no time is in the range: its bounds exclude each other".to_owned());
     }
     let sums: Result<Vec<Part>, Error> =
         table.sums().iter().map(|sum| sum.check(session, &profile_types)).collect();
@@ -174,7 +186,11 @@ pub(crate) async fn plan(
         .iter()
         .filter_map(|c| if let Condition::Constant(expr) = c { Some(expr.clone()) } else { None })
         .collect();
-    let selectors = match all_true(session, &constants, &[None])?[0] && !range.is_empty() {
+    let is_possible = all_true(session, &constants, &[None])?[0];
+    if !is_possible {
+        notice("no row can fulfil the conditions".to_owned());
+    }
+    let selectors = match is_possible && !range.is_empty() {
         true => selectors(&conditions, backend, session, &meta).await?,
         false => Vec::new(),
     };
@@ -313,6 +329,28 @@ impl Asked {
         let times = said.intersect(&Times::between(bounds));
         Ok(Self { hull: times.hull().unwrap_or(bounds), times, is_chosen })
     }
+}
+
+/// The type that a text in the conditions was probably meant to be.
+fn meant_type<'a>(conditions: &[Condition], types: &'a [ProfileType]) -> Option<&'a str> {
+    let mut typed: Vec<String> = Vec::new();
+    for condition in conditions {
+        let Condition::Type(expr) = condition else { continue };
+        let visited = expr.apply(|e| {
+            if let Expr::Literal(value, _) = e {
+                typed.extend(value.try_as_str().flatten().map(str::to_owned));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        visited.ok()?;
+    }
+    typed.iter().find_map(|typed| {
+        let mut called = types.iter().filter(|t| t.is_called(typed));
+        match (called.next(), called.next()) {
+            (Some(one), None) => Some(one.as_str()),
+            _ => nearest(typed, types.iter().map(ProfileType::as_str)),
+        }
+    })
 }
 
 async fn profile_types(

@@ -21,6 +21,7 @@ use crate::{
     options::{self, Options},
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
+    times::BinsHaveWidth,
     unique::UnnestIsNotUnique,
     units::SameUnits,
     views::Neighbours,
@@ -160,6 +161,7 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(OriginsStay));
         context.add_analyzer_rule(Arc::new(UnnestIsNotUnique));
         context.add_analyzer_rule(Arc::new(MaxNodes));
+        context.add_analyzer_rule(Arc::new(BinsHaveWidth));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
         // The one kind of rule that a session which exists does not take.

@@ -1267,6 +1267,7 @@ impl Draw<'_> {
                     "sum(DISTINCT {m})",
                     "count({p})",
                     "sum({m} + 1)",
+                    "sum(1)",
                     "sum(abs({m}))",
                     "sum(CASE WHEN {m} > 3 THEN {m} END)",
                     "sum(CASE WHEN {p} = 'a' THEN {m} ELSE 1 END)",

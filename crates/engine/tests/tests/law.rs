@@ -275,6 +275,7 @@ fn written() -> Vec<(bool, String)> {
         format!("SELECT sum(CASE WHEN random() > 2 THEN 0 ELSE value END) FROM series WHERE {cpu}"),
         format!("SELECT sum(value) FROM (SELECT value FROM series WHERE {cpu} LIMIT 100000)"),
         format!("SELECT sum(abs(value)) FROM series WHERE {cpu}"),
+        format!("SELECT sum(1) FROM series WHERE {cpu}"),
         format!("SELECT time, sum(value) FROM series WHERE {cpu} GROUP BY time"),
         format!(
             "SELECT date_part('second', time) AS s, sum(value) FROM series WHERE {cpu} GROUP BY 1"

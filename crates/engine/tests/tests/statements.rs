@@ -147,6 +147,29 @@ async fn mistakes_are_named() {
         ("SELECT nosuch(1)", ErrorKind::Syntax, "nosuch"),
         ("CREATE TABLE x (a INT)", ErrorKind::Syntax, "DDL"),
         ("COPY (SELECT 1) TO 'x.csv'", ErrorKind::Syntax, "DML"),
+        ("INSERT INTO series VALUES (1)", ErrorKind::Syntax, "DML"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x'", ErrorKind::Syntax, "DDL"),
+        (
+            "SELECT date_bin(INTERVAL '-5 seconds', time) FROM series",
+            ErrorKind::Query,
+            "above zero",
+        ),
+        ("SELECT date_bin(INTERVAL '0 seconds', time) FROM series", ErrorKind::Query, "above zero"),
+        (
+            "SELECT date_bin(-INTERVAL '5 seconds', time) FROM series",
+            ErrorKind::Query,
+            "above zero",
+        ),
+        (
+            "SELECT 1 FROM series WHERE pod ~ 'a(b'",
+            ErrorKind::Syntax,
+            "regex \"a(b\": unclosed group",
+        ),
+        (
+            "SELECT 1 FROM functions WHERE function ~ '[a'",
+            ErrorKind::Syntax,
+            "unclosed character class",
+        ),
         ("SELECT flamegraph(function, self) FROM functions", ErrorKind::Syntax, "flamegraph"),
     ] {
         let e = error(&s, sql).await;
@@ -156,6 +179,51 @@ async fn mistakes_are_named() {
             "{sql}: {e}"
         );
     }
+}
+
+#[tokio::test]
+async fn answers_that_are_empty_for_a_reason_say_it() {
+    let s = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    for (sql, notice) in [
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE profile_type = '{}'",
+                CPU.replace("cpu:cpu", "cpu:cqu")
+            ),
+            format!("did you mean {CPU}?"),
+        ),
+        (
+            "SELECT sum(value) FROM series WHERE profile_type = 'inuse_space'".to_owned(),
+            format!("did you mean {HEAP}?"),
+        ),
+        (
+            "SELECT sum(value) FROM series WHERE profile_type = 'other'".to_owned(),
+            "no profile type qualifies; ".to_owned(),
+        ),
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE profile_type = '{CPU}' AND time > TIMESTAMP '2030-01-01' AND time < TIMESTAMP '2020-01-01'"
+            ),
+            "exclude each other".to_owned(),
+        ),
+        (
+            format!("SELECT sum(value) FROM series WHERE profile_type = '{CPU}' AND pod IN (NULL)"),
+            "no row can fulfil".to_owned(),
+        ),
+    ] {
+        let answer = s.query(&sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let notices: Vec<String> = answer
+            .facts()
+            .iter()
+            .flat_map(|f| f.notices.iter().map(|n| n.reason.clone()))
+            .collect();
+        assert!(notices.iter().any(|told| told.contains(&notice)), "{sql}\n{notices:?}");
+        assert_eq!(lines(&answer.collect().await.unwrap(), true), ["NULL"]);
+    }
+    let e =
+        error(&s, &format!("SELECT 1 FROM series WHERE profile_type = '{CPU}' AND pod ~ 'ab(c'"))
+            .await;
+    assert_eq!(e.excerpt(), Some("  |\n1 | ab(c\n  |   ^\n"));
 }
 
 #[tokio::test]
