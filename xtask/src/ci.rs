@@ -41,8 +41,11 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+/// Whether all is in order.
+type Task = fn(&Path) -> anyhow::Result<bool>;
+
 /// What this program checks itself: name, what to type for it alone, and how.
-const OWN: &[(&str, &str, fn(&Path) -> anyhow::Result<bool>)] =
+const OWN: &[(&str, &str, Task)] =
     &[("codegen", "codegen --check", |root| codegen::run(root, true)), ("tidy", "tidy", tidy::run)];
 
 struct Outcome {

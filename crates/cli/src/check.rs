@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
     report.line("source", source.to_string());
     if let Some(server) = &source.server {
         report.line("server", server.kind().to_string());
-        report.line("version", server.version().unwrap_or("it does not say").to_owned());
+        report.line("version", server.version().unwrap_or("it does not say"));
     }
     report.line(
         "answers",
@@ -72,8 +72,8 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
 struct Report(String);
 
 impl Report {
-    fn line(&mut self, name: &str, what: String) {
-        let what = text::one_line(&what);
+    fn line(&mut self, name: &str, what: impl AsRef<str>) {
+        let what = text::one_line(what.as_ref());
         self.0.push_str(&format!("{:<15}{what}\n", format!("{name}:")));
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn how(choice: TypeChoice) -> &'static str {
 /// A range of time in words.
 pub(crate) fn range(range: TimeRange) -> String {
     match (range.start(), range.end()) {
+        _ if range.is_empty() => "none".to_owned(),
         (Timestamp::MIN, Timestamp::MAX) => "all".to_owned(),
         (Timestamp::MIN, end) => format!("before {}", time(end)),
         (start, Timestamp::MAX) => format!("from {}", time(start)),
@@ -107,6 +108,7 @@ mod tests {
         for (start, end, words) in [
             (Timestamp::MIN, Timestamp::MAX, "all"),
             (Timestamp::MIN, at(0), "before 1970-01-01T00:00:00Z"),
+            (Timestamp::MIN, Timestamp::MIN, "none"),
             (at(1), Timestamp::MAX, "from 1970-01-01T00:00:01Z"),
             (
                 at(0),

@@ -25,7 +25,7 @@ fn what_is_typed_wrong() {
         ),
         (
             &["types", "nowhere"],
-            "error: no source \"nowhere\": there is no such file or folder\nhint: a source is a file or a folder of profiles, or 'demo'\n",
+            "error: no source \"nowhere\": there is no such file or folder\nhint: a source is a URL, a file or a folder of profiles, or 'demo'\n",
         ),
         (&["types", "no/such/path.pb.gz"], "no source \"no/such/path.pb.gz\""),
         (&["query", "nowhere", "SELECT 1"], "no source \"nowhere\""),
@@ -110,18 +110,25 @@ fn a_selector_is_drawn_with_its_mistake() {
 fn servers_are_named_without_their_secrets() {
     let place = Place::new();
     let url = "https://me:secret@host:4040/a?token=secret";
-    let message = "error: servers are not supported yet: https://host:4040/a?...\n";
+    let message = "error: cannot take as the address of a server: it has a part behind ? or #\n";
     let attached = format!("a={url}");
     for args in [
         &["types", url][..],
         &["query", url, "SELECT 1"],
-        &["query", url],
         &["query", "SELECT 1", "--source", &attached],
         &["labels", url],
         &["labels", url, "pod"],
         &["profile", url],
         &["series", url],
-        &[url],
+        &["check", url],
+    ] {
+        check(&place, args, 2, message);
+        assert!(!place.run(args).stderr.contains("secret"), "{args:?}");
+    }
+    // Something is missing, and what is there is shown without what may be a secret.
+    for (args, message) in [
+        (&["query", url][..], "no statement: \"https://host:4040/a?...\" is a source"),
+        (&[url], "which command is to ask \"https://host:4040/a?...\"?"),
     ] {
         check(&place, args, 2, message);
         assert!(!place.run(args).stderr.contains("secret"), "{args:?}");

@@ -10,7 +10,11 @@ use std::{
 };
 
 use arrow::datatypes::SchemaRef;
-use datafusion::{catalog::Session, logical_expr::Expr};
+use datafusion::{
+    catalog::Session,
+    common::tree_node::{TreeNode, TreeNodeRecursion},
+    logical_expr::Expr,
+};
 use flamesql_backend::{
     Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Report, Select,
 };
@@ -23,11 +27,13 @@ use crate::{
     coarse::{Coarse, LabelNeed, TimeNeed},
     condition::Condition,
     functions::stack_filter::{FunctionFilter, StackFilter},
+    nearest::nearest,
     options::{self, Explaining, Options},
     rows::Shape,
     table::AdditiveTable,
     times::Times,
     types::{choose_type, list, no_type},
+    units::Part,
     values::all_true,
     why::Why,
 };
@@ -103,6 +109,8 @@ pub(crate) struct Plan {
     /// The labels that are columns.
     pub(crate) label_columns: Vec<String>,
     pub(crate) profile_types: Vec<ProfileType>,
+    /// What sums that other scans are in as well take from this one.
+    pub(crate) sums: Vec<Part>,
     pub(crate) type_choice: TypeChoice,
     pub(crate) range: TimeRange,
     pub(crate) is_range_chosen: bool,
@@ -166,11 +174,15 @@ pub(crate) async fn plan(
         profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
     if profile_types.is_empty() && !types.is_empty() {
-        notices.push(no_type_qualifies(&source, &types));
+        notices.push(no_type_qualifies(&source, &conditions, &types));
     }
-    for sum in table.sums() {
-        sum.check(session, &profile_types)?;
+    if times.times.ranges().is_empty() && times.is_chosen {
+        let reason = "no time is in the range: its bounds exclude each other".to_owned();
+        notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
     }
+    let sums: Result<Vec<Part>, Error> =
+        table.sums().iter().map(|sum| sum.check(session, &profile_types)).collect();
+    let sums = sums?;
 
     let only_type = match profile_types.as_slice() {
         [one] => Some(one.clone()),
@@ -181,7 +193,11 @@ pub(crate) async fn plan(
         .iter()
         .filter_map(|c| if let Condition::Constant(expr) = c { Some(expr.clone()) } else { None })
         .collect();
-    let selectors = match all_true(session, &constants, &[None])?[0] && !range.is_empty() {
+    let is_possible = all_true(session, &constants, &[None])?[0];
+    if !is_possible {
+        notice("no row can fulfil the conditions".to_owned());
+    }
+    let selectors = match is_possible && !range.is_empty() {
         true => selectors(&conditions, backend, session, &meta).await?,
         false => Vec::new(),
     };
@@ -232,6 +248,7 @@ pub(crate) async fn plan(
         label_names,
         label_columns: table.label_columns().to_vec(),
         profile_types,
+        sums,
         type_choice,
         range,
         is_range_chosen: times.is_chosen,
@@ -344,9 +361,37 @@ pub(crate) fn named_types(
 }
 
 /// Says that conditions leave none of the types that there are.
-pub(crate) fn no_type_qualifies(source: &Source, types: &[ProfileType]) -> Notice {
-    let reason = format!("no profile type qualifies; {}", list(types));
+pub(crate) fn no_type_qualifies(
+    source: &Source,
+    conditions: &[Condition],
+    types: &[ProfileType],
+) -> Notice {
+    let meant = meant_type(conditions, types);
+    let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    let reason = format!("no profile type qualifies{meant}; {}", list(types));
     Notice { subject: source.name.clone(), reason, is_missing: false }
+}
+
+/// The type that a text in the conditions was probably meant to be.
+fn meant_type<'a>(conditions: &[Condition], types: &'a [ProfileType]) -> Option<&'a str> {
+    let mut typed: Vec<String> = Vec::new();
+    for condition in conditions {
+        let Condition::Type(expr) = condition else { continue };
+        let visited = expr.apply(|e| {
+            if let Expr::Literal(value, _) = e {
+                typed.extend(value.try_as_str().flatten().map(str::to_owned));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        visited.ok()?;
+    }
+    typed.iter().find_map(|typed| {
+        let mut called = types.iter().filter(|t| t.is_called(typed));
+        match (called.next(), called.next()) {
+            (Some(one), None) => Some(one.as_str()),
+            _ => nearest(typed, types.iter().map(ProfileType::as_str)),
+        }
+    })
 }
 
 async fn profile_types(

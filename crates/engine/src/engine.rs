@@ -21,7 +21,9 @@ use crate::{
     options::{self, Options},
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
+    times::BinsHaveWidth,
     unique::UnnestIsNotUnique,
+    units::SameUnits,
     views::Neighbours,
     whole::WholeTrees,
 };
@@ -84,7 +86,10 @@ impl Engine {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(CATALOG, &self.default);
+            .with_default_catalog_and_schema(CATALOG, &self.default)
+            // No scan of ours takes a filter that is found on the way, and to offer it one DataFusion puts all expressions
+            // between into each other, which may have no end.
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
         config.options_mut().extensions.insert(options);
         let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);
@@ -156,6 +161,7 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(OriginsStay));
         context.add_analyzer_rule(Arc::new(UnnestIsNotUnique));
         context.add_analyzer_rule(Arc::new(MaxNodes));
+        context.add_analyzer_rule(Arc::new(BinsHaveWidth));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
         // The one kind of rule that a session which exists does not take.
@@ -168,6 +174,7 @@ impl Engine {
         options.optimizer.enable_leaf_expression_pushdown = false;
         let with_rule = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
+            .with_physical_optimizer_rule(Arc::new(SameUnits))
             .with_physical_optimizer_rule(Arc::new(AskOnce))
             .with_physical_optimizer_rule(Arc::new(WholeTrees));
         *state = with_rule.build();

@@ -136,6 +136,9 @@ impl From<DataFusionError> for Error {
             DataFusionError::SchemaError(error, _) => error.to_string(),
             other => other.to_string(),
         };
+        if let Some(ours) = of_regex(&message) {
+            return ours;
+        }
         let mut ours = Self::new(kind, message.trim_end().to_owned());
         if let DataFusionError::SchemaError(schema, _) = root
             && let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref()
@@ -151,6 +154,24 @@ impl From<DataFusionError> for Error {
         }
         ours
     }
+}
+
+/// The error of a regex that DataFusion compiles by itself, as those of our own functions are told. It comes as text: the
+/// regex and carets below it, and behind that what is wrong.
+fn of_regex(message: &str) -> Option<Error> {
+    let (_, told) = message.split_once("regex parse error:\n")?;
+    let mut lines = told.lines();
+    let (regex, carets, what) = (lines.next()?, lines.next()?, lines.next()?);
+    let (regex, what) = (regex.strip_prefix("    ")?, what.strip_prefix("error: ")?);
+    // A regex of several lines is told in another way.
+    let carets = carets.strip_prefix("    ").filter(|carets| carets.trim().starts_with('^'))?;
+    let n_before = carets.chars().take_while(|c| *c == ' ').count();
+    let place = |n: usize| regex.char_indices().nth(n).map_or(regex.len(), |(at, _)| at);
+    let span = place(n_before)..place(carets.trim_end().chars().count());
+    Some(
+        Error::new(ErrorKind::Syntax, format!("regex {regex:?}: {what}"))
+            .with_excerpt(flamesql_selector::excerpt(regex, span)),
+    )
 }
 
 /// Our own error inside one of DataFusion's, however deep.

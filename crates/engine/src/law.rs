@@ -6,8 +6,9 @@
 //!
 //! 1. every node between is a projection, a filter or an alias;
 //! 2. the aggregates are not empty, and each is a plain `sum`, `flamegraph` or `flamegraph_diff` of bare measures (or of
-//!    CASEs whose conditions are over dimensions and whose results are a measure, NULL or 0), not DISTINCT and without
-//!    ORDER BY, and the measure occurs nowhere else; an empty list qualifies only if no measure occurs at all;
+//!    NULL, of 0, or of CASEs whose conditions are over dimensions and whose results are a measure, NULL or 0), not
+//!    DISTINCT and without ORDER BY, and the measure occurs nowhere else; an empty list qualifies only if no measure
+//!    occurs at all;
 //! 3. nothing between is volatile;
 //! 4. every filter that the scan took over is applied to R's rows before they are added up;
 //! 5. a coarse row has, for everything between, the value that it has on each row that it stands for;
@@ -42,8 +43,8 @@ use crate::{
     options::Options,
     table::AdditiveTable,
     times::{self, Times},
-    trace::{additive, bare, below, follow, map_inputs, substitute},
-    units::Sum,
+    trace::{additive, bare, below, map_inputs, substitute},
+    units::{self, Sum},
     why::Why,
 };
 
@@ -65,6 +66,10 @@ impl OptimizerRule for LawOfGranularity {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
+        if let LogicalPlan::Window(window) = &plan {
+            let noted = units::note(&window.input, &Sum::all(&plan))?;
+            return put(plan, noted);
+        }
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
         let options = config.options();
         let is_on = options.extensions.get::<Options>().is_none_or(|options| options.pushdown);
@@ -76,20 +81,20 @@ impl OptimizerRule for LawOfGranularity {
             Ok(question) => coarsen(&aggregate.input, &question)?,
             Err(why) => mark(&aggregate.input, &why)?,
         };
-        let mut input = judged;
-        for sum in Sum::all(aggregate) {
-            let at = input.as_ref().unwrap_or(&aggregate.input);
-            if let Some(changed) = note(at, &sum)? {
-                input = Some(changed);
-            }
+        let noted = units::note(judged.as_ref().unwrap_or(&aggregate.input), &Sum::all(&plan))?;
+        let input = noted.or(judged);
+        put(plan, input)
+    }
+}
+
+/// The node over another input.
+fn put(plan: LogicalPlan, input: Option<LogicalPlan>) -> Result<Transformed<LogicalPlan>> {
+    match input {
+        Some(input) => {
+            let exprs = plan.expressions();
+            Ok(Transformed::yes(plan.with_new_exprs(exprs, vec![input])?))
         }
-        match input {
-            Some(input) => {
-                let exprs = plan.expressions();
-                Ok(Transformed::yes(plan.with_new_exprs(exprs, vec![input])?))
-            }
-            None => Ok(Transformed::no(plan)),
-        }
+        None => Ok(Transformed::no(plan)),
     }
 }
 
@@ -139,14 +144,18 @@ impl Question {
         Ok(())
     }
 
-    fn map(&self, schema: &DFSchema, columns: &[Expr]) -> Result<Self> {
-        let measures: Result<_> = self
-            .measures
-            .iter()
-            .map(|(name, expr)| Ok((name.clone(), substitute(expr, schema, columns)?)))
-            .collect();
-        let between = self.between.iter().map(|expr| substitute(expr, schema, columns));
-        Ok(Self { measures: measures?, between: between.collect::<Result<_>>()? })
+    /// The same with its columns replaced; `None` if it comes to too much.
+    fn map(&self, schema: &DFSchema, columns: &[Expr]) -> Result<Option<Self>> {
+        let mut mapped = Self { measures: Vec::new(), between: Vec::new() };
+        for (name, expr) in &self.measures {
+            let Some(expr) = substitute(expr, schema, columns)? else { return Ok(None) };
+            mapped.measures.push((name.clone(), expr));
+        }
+        for expr in &self.between {
+            let Some(expr) = substitute(expr, schema, columns)? else { return Ok(None) };
+            mapped.between.push(expr);
+        }
+        Ok(Some(mapped))
     }
 }
 
@@ -157,7 +166,10 @@ fn coarsen(plan: &LogicalPlan, question: &Question) -> Result<Option<LogicalPlan
     match plan {
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
             if let Some(columns) = below(plan, plan.inputs()[0])? {
-                question = question.map(plan.schema(), &columns)?;
+                let Some(mapped) = question.map(plan.schema(), &columns)? else {
+                    return mark(plan, &Why::too_large());
+                };
+                question = mapped;
             }
         }
         LogicalPlan::Filter(filter) => question.between.push(filter.predicate.clone()),
@@ -173,7 +185,10 @@ fn coarsen(plan: &LogicalPlan, question: &Question) -> Result<Option<LogicalPlan
     map_inputs(plan, |input| match plan {
         LogicalPlan::Union(_) => {
             let columns = below(plan, input)?.unwrap_or_default();
-            coarsen(input, &question.map(plan.schema(), &columns)?)
+            match question.map(plan.schema(), &columns)? {
+                Some(question) => coarsen(input, &question),
+                None => mark(input, &Why::too_large()),
+            }
         }
         _ => coarsen(input, &question),
     })
@@ -192,22 +207,6 @@ fn mark(plan: &LogicalPlan, why: &Why) -> Result<Option<LogicalPlan>> {
         return Ok(Some(LogicalPlan::TableScan(scan)));
     }
     map_inputs(plan, |input| mark(input, why))
-}
-
-/// Writes a sum on each scan whose measures it adds up, for the units to be looked at when the types are known.
-fn note(plan: &LogicalPlan, sum: &Sum) -> Result<Option<LogicalPlan>> {
-    let map = |sum: &Sum, schema: &DFSchema, columns: &[Expr]| {
-        sum.map(|expr| substitute(expr, schema, columns))
-    };
-    follow(plan, sum, &map, &mut |table, scan, sum| {
-        let is_own =
-            |column: &Column| scan.projected_schema.maybe_index_of_column(column).is_some();
-        let adds_up = sum.adds_up(&|column: &Column| {
-            is_own(column) && table.kind().measures().contains(&column.name.as_str())
-        });
-        let sum = sum.by_type(&is_own);
-        (adds_up && !table.sums().contains(&sum)).then(|| table.with_sum(sum))
-    })
 }
 
 fn coarse_scan(scan: &TableScan, question: &Question) -> Result<Option<LogicalPlan>> {
@@ -256,18 +255,23 @@ fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Wh
         matches!(condition::reference(expr, labels), Some(Reference::Own(name))
             if table.kind().measures().contains(&name.as_str()))
     };
+    let is_nothing = |expr: &Expr| {
+        matches!(expr, Expr::Literal(value, _)
+            if value.is_null() || *value == ScalarValue::Int64(Some(0)))
+    };
     let mut all: Vec<&Expr> = question.between.iter().collect();
     for (function, measure) in &question.measures {
         match measure {
-            measure if is_measure(measure) => {}
+            // What the planner makes of a CASE that never gives the measure adds up to the same over any rows of a
+            // group, as long as there is one.
+            measure if is_measure(measure) || is_nothing(measure) => {}
             Expr::Case(case) => {
                 let results =
                     case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
                 let mut only: Option<&Expr> = None;
                 for result in results {
                     match result.as_ref() {
-                        Expr::Literal(value, _)
-                            if value.is_null() || *value == ScalarValue::Int64(Some(0)) => {}
+                        result if is_nothing(result) => {}
                         // One measure, not self here and total there.
                         result if is_measure(result) && only.is_none_or(|m| m == result) => {
                             only = Some(result)

@@ -32,12 +32,14 @@ use crate::{
     scan::ScanExec,
 };
 
+/// How much may be kept for readers who have not come yet, in stacks and points: some 256 MB. Who comes after that asks for
+/// himself. Most come at once, but a part of a plan may turn out not to be needed, and nobody says so.
+const MAX_KEPT: usize = 1 << 24;
+
 /// A right to read a shared answer, for one execution: who runs a plan again asks again.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
-    shared: Arc<Shared>,
-    reader: usize,
-    is_taken: Arc<AtomicBool>,
+    claim: Arc<Claim>,
     /// What the work of all readers came to: whoever asked, what is missing is missing for all.
     reports: Vec<Report>,
 }
@@ -48,8 +50,26 @@ impl Ticket {
     }
 
     pub(crate) fn take(&self) -> Option<Reading> {
-        let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
-        is_first.then(|| Reading { shared: Arc::clone(&self.shared), reader: self.reader })
+        let Claim { shared, reader, is_taken } = self.claim.as_ref();
+        let is_first = !is_taken.swap(true, Ordering::Relaxed);
+        is_first.then(|| Reading { shared: Arc::clone(shared), reader: *reader })
+    }
+}
+
+/// The place of one reader.
+#[derive(Debug)]
+struct Claim {
+    shared: Arc<Shared>,
+    reader: usize,
+    is_taken: AtomicBool,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // The scan was left out of the plan after all.
+        if !*self.is_taken.get_mut() {
+            self.shared.leave(self.reader);
+        }
     }
 }
 
@@ -58,6 +78,24 @@ struct Shared {
     state: Mutex<State>,
     /// Which readers have left. Beside the state, since who leaves cannot wait for it.
     gone: Vec<AtomicBool>,
+    max_kept: usize,
+}
+
+impl Shared {
+    fn new(n_readers: usize, max_kept: usize) -> Self {
+        let readers = vec![Reader::Awaited; n_readers];
+        let state = State { pieces: None, kept: VecDeque::new(), start: 0, readers };
+        let gone = (0..n_readers).map(|_| AtomicBool::new(false)).collect();
+        Self { state: Mutex::new(state), gone, max_kept }
+    }
+
+    fn leave(&self, reader: usize) {
+        self.gone[reader].store(true, Ordering::Release);
+        // A lock that is held is that of a reader who goes on, and will trim.
+        if let Ok(mut state) = self.state.try_lock() {
+            state.trim(self);
+        }
+    }
 }
 
 struct State {
@@ -65,27 +103,67 @@ struct State {
     /// What has come and is still wanted by someone; the first one is number `start`.
     kept: VecDeque<Result<Piece, Error>>,
     start: usize,
-    /// Which piece each reader wants next.
-    wanted: Vec<usize>,
+    readers: Vec<Reader>,
+}
+
+/// Where a reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Has not come yet.
+    Awaited,
+    /// Wants this piece next.
+    At(usize),
+    /// Too much was kept for it: it asks for itself.
+    Alone,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("State").field("readers", &self.readers).finish_non_exhaustive()
     }
 }
 
 impl State {
-    /// Lets go of what nobody wants any more.
-    fn trim(&mut self, gone: &[AtomicBool]) {
-        let here = self.wanted.iter().zip(gone).filter(|(_, gone)| !gone.load(Ordering::Acquire));
-        let first = here.map(|(wanted, _)| *wanted).min();
-        while self.start < first.unwrap_or(usize::MAX) && self.kept.pop_front().is_some() {
+    /// Lets go of what nobody wants any more, or nobody who has come and too much.
+    fn trim(&mut self, shared: &Shared) {
+        let here: Vec<Reader> = (self.readers.iter().zip(&shared.gone))
+            .filter(|(_, gone)| !gone.load(Ordering::Acquire))
+            .map(|(reader, _)| *reader)
+            .collect();
+        let first = |awaited: bool| {
+            let wanted = here.iter().filter_map(|reader| match reader {
+                Reader::Awaited => awaited.then_some(0),
+                Reader::At(wanted) => Some(*wanted),
+                Reader::Alone => None,
+            });
+            wanted.min()
+        };
+        let mut wanted = first(true);
+        if let Some(of_others) = first(false).filter(|_| here.contains(&Reader::Awaited)) {
+            let kept = self.kept.iter().take(of_others - self.start);
+            if kept.map(size).sum::<usize>() > shared.max_kept {
+                let awaited = self.readers.iter_mut().filter(|r| **r == Reader::Awaited);
+                awaited.for_each(|reader| *reader = Reader::Alone);
+                wanted = Some(of_others);
+            }
+        }
+        while self.start < wanted.unwrap_or(usize::MAX) && self.kept.pop_front().is_some() {
             self.start += 1;
         }
-        if first.is_none() {
+        if wanted.is_none() {
             self.pieces = None;
         }
+    }
+}
+
+/// How much a piece holds.
+fn size(piece: &Result<Piece, Error>) -> usize {
+    match piece {
+        Ok(Piece::Group(group)) => group.tree.len(),
+        Ok(Piece::Series(answer, _)) => {
+            answer.series.iter().map(|series| series.points.len()).sum()
+        }
+        Ok(Piece::Overflow(..)) | Err(_) => 1,
     }
 }
 
@@ -98,12 +176,26 @@ pub(crate) struct Reading {
 impl Reading {
     /// The answer; `pieces` asks for it if nobody has yet.
     pub(crate) fn read(self, pieces: PieceStream) -> PieceStream {
-        stream::unfold((self, Some(pieces)), |(this, mut own)| async move {
+        let is_alone = false;
+        stream::unfold((self, Some(pieces), is_alone), |(this, mut own, is_alone)| async move {
+            if is_alone {
+                let piece = own.as_mut()?.next().await?;
+                return Some((piece, (this, own, is_alone)));
+            }
             let mut state = this.shared.state.lock().await;
+            let at = match state.readers[this.reader] {
+                Reader::Awaited => 0,
+                Reader::At(wanted) => wanted,
+                Reader::Alone => {
+                    drop(state);
+                    let piece = own.as_mut()?.next().await?;
+                    return Some((piece, (this, own, true)));
+                }
+            };
+            state.readers[this.reader] = Reader::At(at);
             if let (None, 0) = (&state.pieces, state.start + state.kept.len()) {
                 state.pieces = own.take();
             }
-            let at = state.wanted[this.reader];
             let known = state.kept.get(at - state.start).cloned();
             let piece = match known {
                 Some(piece) => piece,
@@ -113,10 +205,10 @@ impl Reading {
                     piece
                 }
             };
-            state.wanted[this.reader] = at + 1;
-            state.trim(&this.shared.gone);
+            state.readers[this.reader] = Reader::At(at + 1);
+            state.trim(&this.shared);
             drop(state);
-            Some((piece, (this, own)))
+            Some((piece, (this, own, is_alone)))
         })
         .boxed()
     }
@@ -124,11 +216,7 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.shared.gone[self.reader].store(true, Ordering::Release);
-        // A lock that is held is that of a reader who goes on, and will trim.
-        if let Ok(mut state) = self.shared.state.try_lock() {
-            state.trim(&self.shared.gone);
-        }
+        self.shared.leave(self.reader);
     }
 }
 
@@ -199,16 +287,7 @@ impl PhysicalOptimizerRule for AskOnce {
         }
         let shared: Vec<Arc<Shared>> = questions
             .iter()
-            .map(|question| {
-                let state = State {
-                    pieces: None,
-                    kept: VecDeque::new(),
-                    start: 0,
-                    wanted: vec![0; question.readers.len()],
-                };
-                let gone = question.readers.iter().map(|_| AtomicBool::new(false)).collect();
-                Arc::new(Shared { state: Mutex::new(state), gone })
-            })
+            .map(|question| Arc::new(Shared::new(question.readers.len(), MAX_KEPT)))
             .collect();
         let mut scan_idx = 0;
         let plan = plan.transform_down(|node| {
@@ -219,10 +298,13 @@ impl PhysicalOptimizerRule for AskOnce {
             for (question, shared) in questions.iter().zip(&shared) {
                 for (reader, (of_scan, request)) in question.readers.iter().enumerate() {
                     if *of_scan == scan_idx {
-                        tickets[*request] = Some(Ticket {
+                        let claim = Claim {
                             shared: Arc::clone(shared),
                             reader,
-                            is_taken: Arc::default(),
+                            is_taken: AtomicBool::new(false),
+                        };
+                        tickets[*request] = Some(Ticket {
+                            claim: Arc::new(claim),
                             reports: question.reports.clone(),
                         });
                     }
@@ -232,5 +314,76 @@ impl PhysicalOptimizerRule for AskOnce {
             Ok(Transformed::yes(Arc::new(scan.with_tickets(tickets)) as Arc<dyn ExecutionPlan>))
         })?;
         Ok(plan.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    /// So many pieces; counts who asks for them.
+    fn pieces(n: usize, asked: &Arc<AtomicUsize>) -> PieceStream {
+        let asked = Arc::clone(asked);
+        stream::once(async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let piece =
+                |n: usize| Ok(Piece::Overflow(Error::new(ErrorKind::Query, n.to_string()), None));
+            stream::iter((0..n).map(piece))
+        })
+        .flatten()
+        .boxed()
+    }
+
+    fn tickets(n: usize, max_kept: usize) -> (Arc<Shared>, Vec<Ticket>) {
+        let shared = Arc::new(Shared::new(n, max_kept));
+        let ticket = |reader| {
+            let is_taken = AtomicBool::new(false);
+            let claim = Arc::new(Claim { shared: Arc::clone(&shared), reader, is_taken });
+            Ticket { claim, reports: Vec::new() }
+        };
+        (Arc::clone(&shared), (0..n).map(ticket).collect())
+    }
+
+    async fn n_kept(shared: &Shared) -> usize {
+        shared.state.lock().await.kept.len()
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_for_who_may_never_come_is_bounded() {
+        for (max_kept, n_asked) in [(10, 1), (9, 2), (0, 2)] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let (shared, tickets) = tickets(2, max_kept);
+            let [first, second] = [0, 1].map(|n| tickets[n].take().unwrap());
+            let mut first = first.read(pieces(10, &asked));
+            for n in 1..=10 {
+                assert!(first.next().await.is_some());
+                assert!(n_kept(&shared).await <= n.min(max_kept));
+            }
+            // Who comes late has all of it, one way or the other.
+            assert_eq!(second.read(pieces(10, &asked)).count().await, 10);
+            assert!(first.next().await.is_none());
+            assert_eq!(asked.load(Ordering::Relaxed), n_asked, "{max_kept}");
+            assert_eq!(n_kept(&shared).await, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_scans_that_are_left_out() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (shared, mut tickets) = tickets(3, 100);
+        let mut first = tickets[0].take().unwrap().read(pieces(10, &asked));
+        assert!(first.next().await.is_some());
+        assert_eq!(n_kept(&shared).await, 1);
+        let second = tickets[1].take().unwrap();
+        drop(tickets.pop());
+        assert_eq!(n_kept(&shared).await, 1);
+        drop(second);
+        assert_eq!(n_kept(&shared).await, 0);
+        // A right is for one execution.
+        assert!(tickets[1].take().is_none());
+        assert_eq!(first.count().await, 9);
     }
 }

@@ -1,6 +1,11 @@
 //! Running statements.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use datafusion::{
     common::SchemaError,
@@ -9,10 +14,13 @@ use datafusion::{
         SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
+    logical_expr::{LogicalPlan, PlanType},
+    physical_plan::{ExecutionPlan, execute_stream, explain::ExplainExec},
     prelude::{SQLOptions, SessionContext},
-    sql::parser::{DFParserBuilder, Statement},
+    sql::{
+        parser::{DFParserBuilder, Statement},
+        sqlparser::ast,
+    },
 };
 use flamesql_profile::TimeRange;
 
@@ -24,6 +32,12 @@ use crate::{
     size,
     spoken::{self, SPOKEN},
 };
+
+/// How much of the stack planning finds free, and how much it gets where there is less. Not all recursion of DataFusion
+/// looks to that by itself: in a debug build it takes 5 kB for each level of an expression, of which `size` allows some
+/// hundreds.
+const ROOM: usize = 8 << 20;
+const NEW_ROOM: usize = 16 << 20;
 
 /// Runs statements. What `SET` changes lasts as long as the session.
 #[derive(Clone)]
@@ -66,6 +80,10 @@ impl Session {
     /// If a statement does not parse, names what is not there, cannot be answered, or its source fails before the first
     /// row; what fails later comes through the answer.
     pub async fn query(&self, sql: &str) -> Result<Answer, Error> {
+        with_room(self.query_all(sql)).await
+    }
+
+    async fn query_all(&self, sql: &str) -> Result<Answer, Error> {
         size::check(sql)?;
         let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
         let Some(last) = statements.pop_back() else {
@@ -80,6 +98,13 @@ impl Session {
     }
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
+        size::check_tables(&statement)?;
+        // Before anyone counts its values: the others that write are refused by the plan below.
+        if let Statement::Statement(statement) = &statement
+            && matches!(statement.as_ref(), ast::Statement::Insert(_))
+        {
+            return Err(Error::new(ErrorKind::Syntax, "DML not supported: Insert"));
+        }
         let spoken = spoken::range(&statement, options::now());
         let plan = loop {
             match SPOKEN.scope(spoken, self.plan(statement.clone())).await {
@@ -89,6 +114,7 @@ impl Session {
                 Err(error) => return Err(self.explain_error(error)),
             }
         };
+        size::check_plan(&plan)?;
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
         let (mut state, plan) = frame.into_parts();
@@ -96,6 +122,9 @@ impl Session {
             state.config_mut().set_extension(Arc::new(Explaining));
         }
         let plan = state.create_physical_plan(&plan).await?;
+        if let Some(error) = refused(plan.as_ref()) {
+            return Err(error);
+        }
         let stream = execute_stream(Arc::clone(&plan), Arc::new((&state).into()))?;
         Ok(Answer::new(&plan, stream))
     }
@@ -136,4 +165,21 @@ impl Session {
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
+}
+
+/// Why the plan that EXPLAIN is asked for cannot be made: DataFusion has the error among what it shows, or, if a rule found
+/// it, takes it for what the rule made of the plan.
+fn refused(plan: &dyn ExecutionPlan) -> Option<Error> {
+    let last = plan.downcast_ref::<ExplainExec>()?.stringified_plans().last()?;
+    let is_error = matches!(
+        last.plan_type,
+        PlanType::PhysicalPlanError | PlanType::OptimizedPhysicalPlan { .. }
+    );
+    let what = last.plan.strip_prefix("External error: ").unwrap_or(&last.plan);
+    is_error.then(|| Error::new(ErrorKind::Query, what))
+}
+
+async fn with_room<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| stacker::maybe_grow(ROOM, NEW_ROOM, || work.as_mut().poll(context))).await
 }

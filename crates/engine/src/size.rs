@@ -1,12 +1,29 @@
 //! Limits to what a statement may be, before anything looks at it that goes as deep as it does.
+//!
+//! There are three: of the text, before it is parsed; of the tables that it comes to, since what is named in WITH stands
+//! for itself wherever it is read; and of the expressions that it comes to, since a planner puts those of SELECTs on each
+//! other into one. A few lines come to more than there is memory where each reads the one before it twice.
 
-use datafusion::sql::sqlparser::{
-    dialect::GenericDialect,
-    keywords::Keyword,
-    tokenizer::{Token, Tokenizer},
+use std::{collections::HashMap, ops::ControlFlow};
+
+use datafusion::{
+    common::{
+        DFSchema, Result as DataFusionResult,
+        tree_node::{TreeNode, TreeNodeRecursion, TreeNodeVisitor},
+    },
+    logical_expr::{Expr, JoinType, LogicalPlan, Operator, utils::grouping_set_to_exprlist},
+    sql::{
+        parser::Statement,
+        sqlparser::{
+            ast::{Ident, ObjectName, Query, Visit, Visitor},
+            dialect::GenericDialect,
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
+        },
+    },
 };
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, condition::operands, trace::MAX_PARTS};
 
 /// How long a statement may be.
 const MAX_BYTES: usize = 1 << 20;
@@ -14,8 +31,12 @@ const MAX_BYTES: usize = 1 << 20;
 /// parsed to, and of the stack on which that is evaluated. Nested parentheses the parser limits by itself.
 const MAX_CHAIN: usize = 400;
 
-/// How many SELECTs a statement may have: one that is named in WITH stands for all that it stands on.
+/// How many SELECTs a statement may have.
 const MAX_SELECTS: usize = 150;
+/// How many tables a statement may read: what is named in WITH is read each time that it is named.
+const MAX_TABLES: usize = 256;
+/// How many levels an expression may have when those of all SELECTs below are put into it.
+const MAX_DEPTH: usize = 400;
 
 /// Refuses statements that no planner could take.
 pub(crate) fn check(sql: &str) -> Result<(), Error> {
@@ -86,6 +107,258 @@ pub(crate) fn check(sql: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses statements that come to too many tables.
+pub(crate) fn check_tables(statement: &Statement) -> Result<(), Error> {
+    let mut statement = statement;
+    while let Statement::Explain(explain) = statement {
+        statement = &explain.statement;
+    }
+    let Statement::Statement(statement) = statement else { return Ok(()) };
+    let mut tables = Tables { open: vec![Scope::default()] };
+    match statement.visit(&mut tables) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            let what = format!("the statement comes to more than {MAX_TABLES} tables");
+            Err(Error::new(ErrorKind::Syntax, what)
+                .with_hint("what is named in WITH counts each time that it is named"))
+        }
+    }
+}
+
+/// Counts tables.
+struct Tables {
+    /// The queries that are being looked at, the innermost last.
+    open: Vec<Scope>,
+}
+
+#[derive(Default)]
+struct Scope {
+    n_tables: usize,
+    /// How many tables each name comes to.
+    named: HashMap<String, usize>,
+    /// The queries that are named, by where they stand in memory.
+    names: Vec<(*const Query, String)>,
+}
+
+impl Visitor for Tables {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        let names = with.map(|cte| (std::ptr::from_ref(cte.query.as_ref()), name(&cte.alias.name)));
+        self.open.push(Scope { names: names.collect(), ..Scope::default() });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let (Some(done), Some(outer)) = (self.open.pop(), self.open.last_mut()) else {
+            return ControlFlow::Continue(());
+        };
+        match outer.names.iter().find(|(named, _)| std::ptr::eq(*named, query)) {
+            // It counts where its name stands.
+            Some((_, name)) => drop(outer.named.insert(name.clone(), done.n_tables)),
+            None => outer.n_tables += done.n_tables,
+        }
+        match done.n_tables.max(outer.n_tables) > MAX_TABLES {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        let named = match relation.0.as_slice() {
+            [part] => part.as_ident().map(name).and_then(|name| {
+                self.open.iter().rev().find_map(|scope| scope.named.get(&name).copied())
+            }),
+            _ => None,
+        };
+        if let Some(scope) = self.open.last_mut() {
+            scope.n_tables += named.unwrap_or(1).max(1);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A name as SQL compares it.
+fn name(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// Refuses plans whose expressions come to too much when they are put into each other.
+pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
+    let mut extents = Extents { done: Vec::new(), refused: None };
+    plan.visit(&mut extents)?;
+    extents.refused.map_or(Ok(()), Err)
+}
+
+/// What an expression comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    /// How many parts, literals aside.
+    n_parts: usize,
+    depth: usize,
+}
+
+const COLUMN: Extent = Extent { n_parts: 1, depth: 1 };
+
+/// Measures the columns of each node of a plan.
+struct Extents {
+    /// Of nodes whose output is still to be looked at: the columns, and how many conditions may come together.
+    done: Vec<(Vec<Extent>, usize)>,
+    refused: Option<Error>,
+}
+
+impl<'n> TreeNodeVisitor<'n> for Extents {
+    type Node = LogicalPlan;
+
+    fn f_up(&mut self, plan: &'n LogicalPlan) -> DataFusionResult<TreeNodeRecursion> {
+        let inputs = self.done.split_off(self.done.len() - plan.inputs().len());
+        plan.apply_subqueries(|subquery| {
+            self.refused = self.refused.take().or(check_plan(subquery).err());
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let mut n_conditions: usize = inputs.iter().map(|(_, n)| n).sum();
+        let columns = inputs.iter().map(|(columns, _)| columns.as_slice());
+        let known: Vec<(&DFSchema, &[Extent])> =
+            plan.inputs().into_iter().map(|input| input.schema().as_ref()).zip(columns).collect();
+        let of = |expr: &Expr| extent(expr, &known);
+        let below = || known.iter().flat_map(|(_, columns)| columns.iter().copied());
+        let mut conditions: Vec<&Expr> = Vec::new();
+        let columns: Vec<Extent> = match plan {
+            LogicalPlan::Projection(projection) => {
+                projection.expr.iter().map(of).collect::<DataFusionResult<_>>()?
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
+                let mut columns: Vec<Extent> =
+                    keys.into_iter().map(of).collect::<DataFusionResult<_>>()?;
+                let n_ids =
+                    plan.schema().fields().len() - columns.len() - aggregate.aggr_expr.len();
+                columns.extend((0..n_ids).map(|_| COLUMN));
+                for expr in &aggregate.aggr_expr {
+                    columns.push(Extent { n_parts: 1, ..of(expr)? });
+                }
+                columns
+            }
+            LogicalPlan::Window(window) => {
+                let mut columns: Vec<Extent> = below().collect();
+                for expr in &window.window_expr {
+                    columns.push(Extent { n_parts: 1, ..of(expr)? });
+                }
+                columns
+            }
+            LogicalPlan::Union(_) => {
+                let n = plan.schema().fields().len();
+                let of_all = |idx: usize| {
+                    let extents = inputs.iter().filter_map(|(columns, _)| columns.get(idx));
+                    extents.copied().fold(COLUMN, Extent::max)
+                };
+                (0..n).map(of_all).collect()
+            }
+            LogicalPlan::Join(join) => {
+                conditions.extend(join.on.iter().flat_map(|(left, right)| [left, right]));
+                conditions.extend(&join.filter);
+                let n_left = join.left.schema().fields().len();
+                match join.join_type {
+                    JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                        below().skip(n_left).collect()
+                    }
+                    _ => below().collect(),
+                }
+            }
+            LogicalPlan::Filter(filter) => {
+                conditions.push(&filter.predicate);
+                below().collect()
+            }
+            _ => below().collect(),
+        };
+        let mut deepest = columns.iter().map(|column| column.depth).max().unwrap_or(1);
+        for condition in conditions {
+            let Extent { n_parts, depth } = of(condition)?;
+            n_conditions += operands(condition, Operator::And).len();
+            deepest = deepest.max(depth);
+            if n_parts > MAX_PARTS {
+                let what = format!(
+                    "a condition comes to more than {MAX_PARTS} columns and operators when what it speaks of is put into it"
+                );
+                self.refuse(what);
+            }
+        }
+        if deepest.max(n_conditions) > MAX_DEPTH {
+            let what = format!(
+                "the statement comes to an expression of more than {MAX_DEPTH} levels when its SELECTs are put into each other"
+            );
+            self.refuse(what);
+        }
+        let mut columns = columns;
+        columns.resize(plan.schema().fields().len(), COLUMN);
+        self.done.push((columns, n_conditions));
+        Ok(match self.refused {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    }
+}
+
+impl Extents {
+    fn refuse(&mut self, what: String) {
+        let error = Error::new(ErrorKind::Syntax, what)
+            .with_hint("compute less from one SELECT to the next, or add up on the way");
+        self.refused.get_or_insert(error);
+    }
+}
+
+impl Extent {
+    fn max(self, other: Self) -> Self {
+        Self { n_parts: self.n_parts.max(other.n_parts), depth: self.depth.max(other.depth) }
+    }
+}
+
+/// What an expression comes to if its columns come to so much.
+fn extent(expr: &Expr, known: &[(&DFSchema, &[Extent])]) -> DataFusionResult<Extent> {
+    struct Measure<'a> {
+        known: &'a [(&'a DFSchema, &'a [Extent])],
+        depth: usize,
+        found: Extent,
+    }
+
+    impl<'n> TreeNodeVisitor<'n> for Measure<'_> {
+        type Node = Expr;
+
+        fn f_down(&mut self, expr: &'n Expr) -> DataFusionResult<TreeNodeRecursion> {
+            let own = match expr {
+                Expr::Column(column) => {
+                    let mut of_inputs = self.known.iter().filter_map(|(schema, columns)| {
+                        columns.get(schema.maybe_index_of_column(column)?)
+                    });
+                    of_inputs.next().copied().unwrap_or(COLUMN)
+                }
+                Expr::Literal(..) => Extent { n_parts: 0, depth: 1 },
+                _ => COLUMN,
+            };
+            self.found = Extent {
+                n_parts: self.found.n_parts.saturating_add(own.n_parts),
+                depth: self.found.depth.max(self.depth + own.depth),
+            };
+            self.depth += usize::from(!matches!(expr, Expr::Alias(_)));
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn f_up(&mut self, expr: &'n Expr) -> DataFusionResult<TreeNodeRecursion> {
+            self.depth -= usize::from(!matches!(expr, Expr::Alias(_)));
+            Ok(TreeNodeRecursion::Continue)
+        }
+    }
+
+    let found = Extent { n_parts: 0, depth: 0 };
+    let mut measure = Measure { known, depth: 0, found };
+    expr.visit(&mut measure)?;
+    Ok(measure.found)
 }
 
 fn too_long() -> Error {

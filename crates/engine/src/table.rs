@@ -19,7 +19,7 @@ use crate::{
     coarse::Coarse,
     condition::{self, Condition},
     scan::ScanExec,
-    units::Sum,
+    units::Added,
     why::Why,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct AdditiveTable {
     /// Why the rows of R are read below an aggregate.
     why: Option<Why>,
     /// What is added up above.
-    sums: Vec<Sum>,
+    sums: Vec<Added>,
     speaks_of: SpeaksOf,
 }
 
@@ -68,7 +68,7 @@ impl AdditiveTable {
         Self { why: Some(why), ..self.clone() }
     }
 
-    pub(crate) fn with_sum(&self, sum: Sum) -> Self {
+    pub(crate) fn with_sum(&self, sum: Added) -> Self {
         let mut table = self.clone();
         table.sums.push(sum);
         table
@@ -82,7 +82,7 @@ impl AdditiveTable {
         self.why.as_ref()
     }
 
-    pub(crate) fn sums(&self) -> &[Sum] {
+    pub(crate) fn sums(&self) -> &[Added] {
         &self.sums
     }
 

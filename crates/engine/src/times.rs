@@ -5,12 +5,20 @@
 
 use arrow::datatypes::DataType;
 use datafusion::{
-    common::ScalarValue,
-    logical_expr::{Between, BinaryExpr, Expr, Operator, expr::InList},
+    common::{
+        Result, ScalarValue,
+        config::ConfigOptions,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator, expr::InList},
+    optimizer::AnalyzerRule,
 };
 use flamesql_profile::{Step, TimeRange, Timestamp};
 
-use crate::condition::{is_time, operands, time_literal};
+use crate::{
+    Error, ErrorKind,
+    condition::{is_time, operands, time_literal},
+};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -233,6 +241,50 @@ fn step(width: &Expr) -> Option<Step> {
         _ => return None,
     };
     Step::from_nanos(nanos)
+}
+
+/// The rule that refuses bins of no width or less. DataFusion refuses some of them, and of the others makes something.
+#[derive(Debug)]
+pub(crate) struct BinsHaveWidth;
+
+impl AnalyzerRule for BinsHaveWidth {
+    fn name(&self) -> &str {
+        "bins_have_width"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|e| match e {
+                    Expr::ScalarFunction(call)
+                        if call.name() == "date_bin"
+                            && call.args.first().is_some_and(is_backward) =>
+                    {
+                        let what = "date_bin: the width of a bin is not above zero";
+                        Err(Error::new(ErrorKind::Query, what)
+                            .with_hint("write a width such as INTERVAL '15 seconds'")
+                            .into_datafusion())
+                    }
+                    _ => Ok(TreeNodeRecursion::Continue),
+                })
+            })
+        })?;
+        Ok(plan)
+    }
+}
+
+/// Whether a width is a literal of nothing or less, in all its parts.
+fn is_backward(width: &Expr) -> bool {
+    match width {
+        Expr::Negative(inner) => matches!(inner.as_ref(), Expr::Literal(..)) && !is_backward(inner),
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(width)), _) => {
+            width.months <= 0 && width.days <= 0 && width.nanoseconds <= 0
+        }
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(width)), _) => {
+            width.days <= 0 && width.milliseconds <= 0
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

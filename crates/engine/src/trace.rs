@@ -1,42 +1,66 @@
 //! Following expressions from a node of a plan down to the scans that they speak about.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     common::{
-        Column, DFSchema, Result,
+        Column, DFSchema, JoinType, Result, TableReference,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     datasource::{provider_as_source, source_as_provider},
-    logical_expr::{Expr, LogicalPlan, TableScan, lit, utils::grouping_set_to_exprlist},
+    logical_expr::{Expr, LogicalPlan, TableScan, utils::grouping_set_to_exprlist},
 };
 
 use crate::table::AdditiveTable;
+
+/// How many parts, literals aside, the columns of one expression may come to when they are replaced by what they are
+/// below. A column that is twice in each of many SELECTs on each other comes to more than there is memory.
+pub(crate) const MAX_PARTS: usize = 10_000;
+
+/// What a column is called that is not of the input that is being looked at. No table is called so.
+const ELSEWHERE: &str = " elsewhere";
 
 /// The additive table of a scan, if it is one.
 pub(crate) fn additive(scan: &TableScan) -> Option<AdditiveTable> {
     source_as_provider(&scan.source).ok()?.downcast_ref::<AdditiveTable>().cloned()
 }
 
-/// The expressions over `schema` with each of its columns replaced.
-pub(crate) fn substitute(expr: &Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Expr> {
+/// The expression over `schema` with each of its columns replaced; `None` if it comes to too much.
+pub(crate) fn substitute(expr: &Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Option<Expr>> {
+    replace(expr, &|column| schema.maybe_index_of_column(column).and_then(|idx| columns.get(idx)))
+}
+
+fn replace<'a>(expr: &Expr, by: &dyn Fn(&Column) -> Option<&'a Expr>) -> Result<Option<Expr>> {
+    let mut n_parts = 0;
     let replaced = expr.clone().transform_down(|e| {
-        Ok(match &e {
-            Expr::Column(column) => {
-                match schema.maybe_index_of_column(column).and_then(|idx| columns.get(idx)) {
-                    // What is put in has the columns of the input, which are not to be looked up again.
-                    Some(column) => Transformed::new(column.clone(), true, TreeNodeRecursion::Jump),
-                    None => Transformed::no(e),
-                }
-            }
-            _ => Transformed::no(e),
-        })
+        let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
+        let Some(column) = by(column) else { return Ok(Transformed::no(e)) };
+        n_parts += n_parts_of(column)?;
+        // What is put in has the columns of the input, which are not to be looked up again.
+        let next = match n_parts > MAX_PARTS {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Jump,
+        };
+        Ok(Transformed::new(column.clone(), true, next))
     })?;
-    Ok(replaced.data)
+    Ok((n_parts <= MAX_PARTS).then_some(replaced.data))
+}
+
+fn n_parts_of(expr: &Expr) -> Result<usize> {
+    let mut n = 0;
+    expr.apply(|e| {
+        n += usize::from(!matches!(e, Expr::Literal(..)));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(n)
 }
 
 pub(crate) fn bare(expr: &Expr) -> Expr {
     expr.clone().unalias_nested().data
+}
+
+fn elsewhere(name: &str) -> Expr {
+    Expr::Column(Column::new(Some(TableReference::bare(ELSEWHERE)), name))
 }
 
 fn columns(schema: &DFSchema) -> Vec<Expr> {
@@ -54,13 +78,13 @@ pub(crate) fn below(plan: &LogicalPlan, input: &LogicalPlan) -> Result<Option<Ve
             let mut below: Vec<Expr> = keys.into_iter().map(bare).collect();
             // Behind the keys of grouping sets stands which set it is.
             let n_ids = aggregate.schema.fields().len() - below.len() - aggregate.aggr_expr.len();
-            below.extend((0..n_ids).map(|_| lit(0_i64)));
+            below.extend((0..n_ids).map(|_| elsewhere("grouping_id")));
             below.extend(aggregate.aggr_expr.iter().map(|expr| match bare(expr) {
                 // A number of rows has no unit.
                 Expr::AggregateFunction(call)
                     if !["sum", "min", "max", "avg"].contains(&call.func.name()) =>
                 {
-                    lit(0_i64)
+                    elsewhere(call.func.name())
                 }
                 expr => expr,
             }));
@@ -84,20 +108,109 @@ pub(crate) fn map_inputs(
     Ok(mapped.transformed.then_some(mapped.data))
 }
 
-/// How the columns of a node are replaced in a subject by what they are below it.
-pub(crate) type Map<'a, T> = &'a dyn Fn(&T, &DFSchema, &[Expr]) -> Result<T>;
+/// From a node to one of its inputs.
+pub(crate) struct Step<'a> {
+    schema: &'a DFSchema,
+    input: &'a DFSchema,
+    /// What each column of the node is in those of the input; `None` if they are the same.
+    columns: Option<Vec<Expr>>,
+    /// What of the other side of a join is the same as something of this one, on all rows that this one is in.
+    same: Vec<(&'a Expr, &'a Expr)>,
+}
+
+impl<'a> Step<'a> {
+    /// To the input of a place: of a join the left one is the first.
+    fn new(plan: &'a LogicalPlan, input: &'a LogicalPlan, nth: usize) -> Result<Self> {
+        let mut same: Vec<(&Expr, &Expr)> = Vec::new();
+        if let LogicalPlan::Join(join) = plan {
+            let is_left = nth == 0;
+            let on = join.on.iter().map(|(left, right)| match is_left {
+                true => (right, left),
+                false => (left, right),
+            });
+            // A side whose rows stay without a partner has rows where the other one is NULL.
+            let stays = if is_left { JoinType::Left } else { JoinType::Right };
+            if join.join_type != JoinType::Full && join.join_type != stays {
+                same.extend(on);
+            }
+        }
+        Ok(Self {
+            schema: plan.schema(),
+            input: input.schema(),
+            columns: below(plan, input)?,
+            same,
+        })
+    }
+
+    /// An expression of the node in the columns of the input; `None` if it comes to too much.
+    pub(crate) fn lower(&self, expr: &Expr) -> Result<Option<Expr>> {
+        let lowered = match &self.columns {
+            Some(columns) => substitute(&self.leave(expr, self.schema)?, self.schema, columns)?,
+            None => Some(self.leave(expr, self.input)?),
+        };
+        Ok(lowered)
+    }
+
+    /// The same for one that only tells rows apart: what a join says to be the same tells as much.
+    pub(crate) fn lower_same(&self, expr: &Expr) -> Result<Option<Expr>> {
+        if self.same.is_empty() {
+            return self.lower(expr);
+        }
+        let same = expr.clone().transform_down(|e| {
+            Ok(match self.same.iter().find(|(other, _)| **other == e) {
+                Some((_, own)) => Transformed::new((*own).clone(), true, TreeNodeRecursion::Jump),
+                None => Transformed::no(e),
+            })
+        })?;
+        self.lower(&same.data)
+    }
+
+    /// The columns of the input of which a column of the node is made.
+    pub(crate) fn columns_of(&self, column: &Column) -> Vec<Column> {
+        match &self.columns {
+            None if self.input.maybe_index_of_column(column).is_some() => vec![column.clone()],
+            None => Vec::new(),
+            Some(columns) => {
+                let below = self.schema.maybe_index_of_column(column);
+                let below = below.and_then(|idx| columns.get(idx));
+                below.map(columns_in).unwrap_or_default().into_iter().collect()
+            }
+        }
+    }
+
+    /// The expression with its columns that `schema` does not have called by a name that nothing has.
+    fn leave(&self, expr: &Expr, schema: &DFSchema) -> Result<Expr> {
+        let left = expr.clone().transform_down(|e| {
+            Ok(match e {
+                Expr::Column(column) if schema.maybe_index_of_column(&column).is_none() => {
+                    Transformed::yes(elsewhere(&column.name))
+                }
+                e => Transformed::no(e),
+            })
+        })?;
+        Ok(left.data)
+    }
+}
+
+/// All columns of an expression.
+pub(crate) fn columns_in(expr: &Expr) -> BTreeSet<Column> {
+    expr.column_refs().into_iter().cloned().collect()
+}
+
+/// What is followed: something that is said in the columns of a node.
+pub(crate) trait Subject: Sized {
+    /// The same in the columns of an input.
+    fn lower(&self, step: &Step<'_>) -> Result<Self>;
+}
 
 /// What is done with a scan; `None` leaves it as it is.
 pub(crate) type Visit<'a, T> =
     &'a mut dyn FnMut(&AdditiveTable, &TableScan, &T) -> Option<AdditiveTable>;
 
 /// Follows `subject`, in the columns of `plan`, down to each scan of an additive table, which `visit` may exchange.
-///
-/// `map` replaces all expressions of a subject. A column that is not of a node stays as it is.
-pub(crate) fn follow<T>(
+pub(crate) fn follow<T: Subject>(
     plan: &LogicalPlan,
     subject: &T,
-    map: Map<'_, T>,
     visit: Visit<'_, T>,
 ) -> Result<Option<LogicalPlan>> {
     if let LogicalPlan::TableScan(scan) = plan {
@@ -108,11 +221,9 @@ pub(crate) fn follow<T>(
         scan.source = provider_as_source(Arc::new(exchanged));
         return Ok(Some(LogicalPlan::TableScan(scan)));
     }
+    let mut nth = 0..;
     map_inputs(plan, |input| {
-        let mapped = match below(plan, input)? {
-            Some(columns) => Some(map(subject, plan.schema(), &columns)?),
-            None => None,
-        };
-        follow(input, mapped.as_ref().unwrap_or(subject), map, visit)
+        let step = Step::new(plan, input, nth.next().unwrap_or_default())?;
+        follow(input, &subject.lower(&step)?, visit)
     })
 }

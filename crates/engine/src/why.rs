@@ -112,6 +112,11 @@ impl Why {
         Self::new("a LIMIT below the aggregate counts rows".to_owned())
     }
 
+    /// Expressions on expressions on expressions.
+    pub(crate) fn too_large() -> Self {
+        Self::new("what it adds up is too large to be looked through".to_owned())
+    }
+
     pub(crate) fn switched_off() -> Self {
         Self::new("flamesql.pushdown is off".to_owned())
     }

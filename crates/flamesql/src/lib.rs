@@ -9,6 +9,7 @@
 //! | [`selector`] | | `flamesql-selector` | label selectors such as `{service_name="shop"}` |
 //! | `backend` | `backend` | `flamesql-backend` | where profiles come from: a trait, and profiles in memory |
 //! | `backend::Files` | `files` (default) | | a file or a folder of pprof and folded files |
+//! | `backend::Server` | `pyroscope`, `legacy` (default) | | Pyroscope and Phlare servers |
 //! | `engine` | `engine` (default) | `flamesql-engine` | the tables, and SQL over any backend |
 //!
 //! The program `flamesql` is the crate `flamesql-cli`.

@@ -25,7 +25,6 @@ use datafusion::{
     scalar::ScalarValue,
 };
 use flamesql_profile::{NameId, Names, NodeId, StackTree};
-use regex::Regex;
 
 use super::{
     matches::StackMatches,
@@ -76,9 +75,9 @@ enum Leaf {
     /// Has this function.
     Contains(String),
     /// Has a function that matches.
-    HasMatch(Regex),
+    HasMatch(re::Lazy),
     /// Has a function that does not match.
-    HasOther(Regex),
+    HasOther(re::Lazy),
     /// Has a function.
     HasAny,
     Path(Pattern),
@@ -288,16 +287,16 @@ fn not_null(expr: &Expr) -> Option<Term> {
     let mut at = expr;
     while !is_stack(at) {
         let (how, stack, text) = prune(at)?;
-        let compiled = re::compile(text).ok()?;
+        let regex = re::Lazy::new(text).ok()?;
         match how {
-            How::Focus => terms.push(Term::Leaf(Leaf::HasMatch(compiled))),
+            How::Focus => terms.push(Term::Leaf(Leaf::HasMatch(regex))),
             How::Ignore => {
                 terms.push(Term::Leaf(Leaf::HasAny));
-                terms.push(Term::Not(Box::new(Term::Leaf(Leaf::HasMatch(compiled)))));
+                terms.push(Term::Not(Box::new(Term::Leaf(Leaf::HasMatch(regex)))));
             }
             // What is around these would see another stack.
-            How::ShowFrom if at == expr => terms.push(Term::Leaf(Leaf::HasMatch(compiled))),
-            How::Hide if at == expr => terms.push(Term::Leaf(Leaf::HasOther(compiled))),
+            How::ShowFrom if at == expr => terms.push(Term::Leaf(Leaf::HasMatch(regex))),
+            How::Hide if at == expr => terms.push(Term::Leaf(Leaf::HasOther(regex))),
             How::ShowFrom | How::Hide => return None,
         }
         at = stack;
@@ -435,10 +434,12 @@ impl Leaf {
                 None => vec![FALSE; tree.len()],
             },
             Self::HasMatch(regex) => {
+                let regex = regex.get()?;
                 let mut known = Known::new(tree);
                 has(tree, |name| known.get(name, |name| regex.is_match(name)))
             }
             Self::HasOther(regex) => {
+                let regex = regex.get()?;
                 let mut known = Known::new(tree);
                 has(tree, |name| !known.get(name, |name| regex.is_match(name)))
             }

@@ -108,7 +108,7 @@ pub(super) async fn plan(
         None => (types.clone(), TypeChoice::All),
     };
     if plan.profile_types.is_empty() && !types.is_empty() {
-        plan.notices.push(no_type_qualifies(source, &types));
+        plan.notices.push(no_type_qualifies(source, &conditions, &types));
     }
     for profile_type in &plan.profile_types {
         for range in asked.times.ranges() {

@@ -32,13 +32,16 @@ pub(crate) struct Statement {
     pub(crate) is_ordered: bool,
     /// Whether more is added up than the values of one table once: such a sum may be refused for its size.
     pub(crate) may_overflow: bool,
+    /// Whether values of two units may come together: such a sum may be refused, and only such a one.
+    pub(crate) may_mix: bool,
 }
 
 /// The statement that a tape comes to.
 pub(crate) fn statement(tape: &[u16]) -> Statement {
-    let mut draw = Draw { tape, next: 0, scans: Vec::new(), may_overflow: false };
+    let mut draw = Draw { tape, next: 0, scans: Vec::new(), may_overflow: false, may_mix: false };
     let (sql, is_ordered) = draw.statement();
-    Statement { sql, scans: draw.scans, is_ordered, may_overflow: draw.may_overflow }
+    let Draw { scans, may_overflow, may_mix, .. } = draw;
+    Statement { sql, scans, is_ordered, may_overflow, may_mix }
 }
 
 /// A part of a statement.
@@ -128,6 +131,7 @@ struct Source {
     filters: Vec<Piece>,
     /// What the selects below it come to.
     below: Verdict,
+    profile_type: &'static str,
 }
 
 struct Draw<'a> {
@@ -135,6 +139,7 @@ struct Draw<'a> {
     next: usize,
     scans: Vec<Verdict>,
     may_overflow: bool,
+    may_mix: bool,
 }
 
 /// Conditions on a text that may be NULL: `{}` is the text.
@@ -265,6 +270,10 @@ impl Draw<'_> {
 
     fn type_filter(&mut self) -> Piece {
         let one = self.one(&[CPU, CPU, CPU, HEAP]);
+        self.type_is(one)
+    }
+
+    fn type_is(&mut self, one: &str) -> Piece {
         let sql = match self.below(6) {
             0..=2 => format!("profile_type = '{one}'"),
             3 => format!("profile_type IN ('{one}')"),
@@ -281,7 +290,8 @@ impl Draw<'_> {
     fn source(&mut self) -> Source {
         let table = self.table();
         let names = Names::of(table);
-        let mut inner = vec![self.type_filter()];
+        let profile_type = self.one(&[CPU, CPU, CPU, HEAP]);
+        let mut inner = vec![self.type_is(profile_type)];
         inner.extend(self.filters(&names));
         let below = worst(&inner);
         let filtered = format!("{table} AS x{}", filtered_by(&inner));
@@ -291,6 +301,7 @@ impl Draw<'_> {
             names: names.clone(),
             filters: inner,
             below: Must,
+            profile_type,
         };
         match self.below(6) {
             0..=2 => plain,
@@ -333,7 +344,7 @@ impl Draw<'_> {
             .collect();
         let mut parts: Vec<Piece> = source.filters.clone();
         parts.extend(keys.iter().chain(&sums).cloned());
-        let Source { with, from, filters, below, names } = source;
+        let Source { with, from, filters, below, names, .. } = source;
         let mut sql =
             format!("{with}SELECT {} FROM {from}{}", columns.join(", "), filtered_by(&filters));
         let group = self.group(&keys);
@@ -344,13 +355,13 @@ impl Draw<'_> {
             parts.push(having);
         }
         self.scans.push(worst(&parts).max(below));
-        // Maps have no order, and doubles one that their last digit decides. DataFusion leaves a column out of the
+        // Maps and lists of rows have no order, and doubles one that their last digit decides. DataFusion leaves a column out of the
         // order that a filter makes constant, even where a grouping set makes it NULL.
         let has_order = !group.contains('(')
             && keys.iter().all(|k| k.sql != names.labels)
-            && sums
-                .iter()
-                .all(|s| !["avg", "DOUBLE", "array_agg"].iter().any(|f| s.sql.contains(f)));
+            && sums.iter().all(|s| {
+                !["avg", "DOUBLE", "array_agg", "flamegraph"].iter().any(|f| s.sql.contains(f))
+            });
         if has_order && self.rarely(4) {
             let mut order: Vec<String> = (0..columns.len())
                 .map(|i| format!("c{i}{}", self.one(&["", " DESC", " NULLS FIRST"])))
@@ -487,12 +498,19 @@ impl Draw<'_> {
         let table = self.table();
         let names = Names::of(table);
         let mut key = self.key(&names);
-        if key.sql == names.labels || names.stack == Some(key.sql.as_str()) {
+        // Maps and lists are no keys of a join.
+        let is_list =
+            ["stack_slice", "stack_focus", "stack_ignore", "stack_hide", "stack_show_from"];
+        if key.sql == names.labels
+            || names.stack == Some(key.sql.as_str())
+            || is_list.iter().any(|name| key.sql.starts_with(name))
+        {
             key = piece(Must, names.pod);
         }
         let mut sides = Vec::new();
         for _ in 0..2 {
-            let mut filters = vec![self.type_filter()];
+            let profile_type = self.one(&[CPU, CPU, CPU, HEAP]);
+            let mut filters = vec![self.type_is(profile_type)];
             filters.extend(self.filters(&names));
             let source = Source {
                 with: String::new(),
@@ -500,6 +518,7 @@ impl Draw<'_> {
                 names: names.clone(),
                 filters,
                 below: Must,
+                profile_type,
             };
             sides.push(self.sums_by(source, key.clone()));
         }
@@ -514,14 +533,17 @@ impl Draw<'_> {
     }
 
     fn union_above(&mut self) -> String {
-        let mut sides = Vec::new();
+        let (mut sides, mut types) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let source = self.source();
+            types.push(source.profile_type);
             let key = piece(Must, source.names.pod);
             sides.push(self.sums_by(source, key));
         }
         self.may_overflow = true;
-        match self.below(2) {
+        let n = self.below(2);
+        self.may_mix = n > 0 && types[0] != types[1];
+        match n {
             0 => format!("{} UNION ALL {}", parenthesis(&sides[0]), parenthesis(&sides[1])),
             _ => format!(
                 "SELECT k, sum(s), count(*) FROM ({} UNION ALL {}) AS u GROUP BY 1",
@@ -534,11 +556,12 @@ impl Draw<'_> {
     /// Each branch may be judged by itself; that none is coarse is right as well.
     fn union_below(&mut self) -> String {
         let mut branches = Vec::new();
-        let mut below = Vec::new();
+        let (mut below, mut types) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let table = self.table();
             let names = Names::of(table);
-            let mut filters = vec![self.type_filter()];
+            types.push(self.one(&[CPU, CPU, CPU, HEAP]));
+            let mut filters = vec![self.type_is(types[types.len() - 1])];
             filters.extend(self.filters(&names));
             let measure = self.one(&names.measures);
             branches.push(format!(
@@ -552,6 +575,7 @@ impl Draw<'_> {
         let above = worst(&[key.clone(), sum.clone()]);
         self.scans.extend(below.into_iter().map(|v| v.max(above).max(May)));
         self.may_overflow = true;
+        self.may_mix = types[0] != types[1];
         format!(
             "SELECT {} AS k, {} AS s FROM ({}) AS x GROUP BY 1",
             key.sql,
@@ -814,6 +838,19 @@ impl Draw<'_> {
                 "{}[2]",
                 "array_length({})",
                 "{}[-1]",
+                "stack_depth({})",
+                "stack_contains({}, 'parse')",
+                "stack_text({})",
+                "stack_slice({}, -2, -1)",
+                "stack_slice({}, 2, 3)",
+                "stack_slice({}, 3, 2)",
+                "stack_matches({}, 'main;**')",
+                "stack_focus({}, '^gc|parse')",
+                "stack_ignore({}, 'main')",
+                "stack_hide({}, 'e$')",
+                "stack_show_from({}, '(?i)SERVE')",
+                "stack_text(stack_show_from(stack_hide(stack_focus({}, 'a'), ';'), 's|g'))",
+                "stack_depth(stack_ignore({}, '^serve$')) IS NULL",
             ];
             return piece(Must, self.one(&of_stack).replace("{}", stack));
         }
@@ -911,7 +948,7 @@ impl Draw<'_> {
         }
         let Names { time, pod, region, labels, .. } = *names;
         match self.verdict() {
-            Must => match self.below(16) {
+            Must => match self.below(18) {
                 0..=5 => self.on_text(names),
                 6..=9 => self.on_time(time),
                 10 | 11 => piece(Must, self.on_bins(time)),
@@ -936,7 +973,7 @@ impl Draw<'_> {
                             .replace("{l}", labels),
                     )
                 }
-                13 => match names.stack {
+                13 | 16 | 17 => match names.stack {
                     Some(stack) => {
                         let on_stack = [
                             "array_has({}, 'parse')",
@@ -945,8 +982,37 @@ impl Draw<'_> {
                             "{}[1] IS NULL",
                             "array_to_string({}, '/') LIKE 'main/%'",
                             "NOT array_has({}, 'main')",
+                            "stack_contains({}, 'parse')",
+                            "NOT stack_contains({}, 'a;b')",
+                            "stack_contains({}, 'main') IS NOT TRUE",
+                            "stack_contains({}, {p})",
+                            "(stack_contains({}, 'parse') OR {p} = 'a')",
+                            "stack_matches({}, 'main;**')",
+                            "stack_matches({}, '**;gc*')",
+                            "stack_matches({}, '**;?arse;**')",
+                            "NOT stack_matches({}, '*;*')",
+                            "stack_depth({}) > 2",
+                            "stack_depth({}) IN (0, 3)",
+                            "stack_text({}) LIKE 'main;%'",
+                            "stack_text({}) = ''",
+                            "stack_slice({}, 2, 2) = stack_slice({}, -1, -1)",
+                            "stack_focus({}, '^gc|parse') IS NOT NULL",
+                            "stack_focus({}, '') IS NULL",
+                            "stack_ignore({}, 'main') IS NOT NULL",
+                            "stack_hide({}, 'a|e') IS NOT NULL",
+                            "stack_show_from({}, 'ß|^x') IS NULL",
+                            "stack_focus(stack_ignore({}, 'gc'), 'main') IS NOT NULL",
+                            "stack_depth(stack_hide({}, 'm')) < 2",
+                            "stack_contains(stack_show_from({}, 'serve'), 'main')",
+                            "(stack_focus({}, 'serve') IS NOT NULL) = ({r} IS NULL)",
                         ];
-                        piece(Must, self.one(&on_stack).replace("{}", stack))
+                        piece(
+                            Must,
+                            self.one(&on_stack)
+                                .replace("{}", stack)
+                                .replace("{p}", pod)
+                                .replace("{r}", region),
+                        )
                     }
                     None => self.on_text(names),
                 },
@@ -1138,6 +1204,9 @@ impl Draw<'_> {
     fn aggregate(&mut self, names: &Names) -> Piece {
         let measure = self.one(&names.measures);
         let Names { time, pod, region, .. } = *names;
+        if let Some(stack) = names.stack.filter(|_| self.rarely(4)) {
+            return self.flamegraph(names, stack, measure);
+        }
         match self.verdict() {
             Must => match self.below(14) {
                 0..=5 => piece(Must, format!("sum({measure})")),
@@ -1198,6 +1267,7 @@ impl Draw<'_> {
                     "sum(DISTINCT {m})",
                     "count({p})",
                     "sum({m} + 1)",
+                    "sum(1)",
                     "sum(abs({m}))",
                     "sum(CASE WHEN {m} > 3 THEN {m} END)",
                     "sum(CASE WHEN {p} = 'a' THEN {m} ELSE 1 END)",
@@ -1227,6 +1297,61 @@ impl Draw<'_> {
                 };
                 self.may_overflow |= sql.contains("* 2");
                 let sql = sql.replace("{m}", measure).replace("{p}", pod).replace("{t}", time);
+                piece(MustNot, sql)
+            }
+        }
+    }
+}
+
+impl Draw<'_> {
+    fn flamegraph(&mut self, names: &Names, stack: &str, measure: &str) -> Piece {
+        let stack = self
+            .one(&[
+                "{}",
+                "{}",
+                "{}",
+                "stack_focus({}, 'parse')",
+                "stack_hide({}, '^main$')",
+                "stack_show_from(stack_ignore({}, 'gc'), 'e')",
+                "stack_slice({}, 1, 2)",
+                "CASE WHEN cardinality({}) > 1 THEN {} END",
+            ])
+            .replace("{}", stack);
+        match self.verdict() {
+            Must => {
+                let condition = self.condition(names, 1);
+                let sql = match self.below(8) {
+                    0..=2 => return piece(Must, format!("flamegraph({stack}, {measure})")),
+                    3 => return piece(Must, format!("flamegraph({stack}, 0)")),
+                    4 => format!("flamegraph({stack}, {measure}) FILTER (WHERE {})", condition.sql),
+                    5 => format!(
+                        "flamegraph({stack}, CASE WHEN {} THEN {measure} END)",
+                        condition.sql
+                    ),
+                    6 => format!(
+                        "flamegraph_diff({stack}, {measure}, CASE WHEN {} THEN {measure} ELSE 0 END)",
+                        condition.sql
+                    ),
+                    _ => format!(
+                        "flamegraph_diff({stack}, CASE WHEN {0} THEN {measure} END, CASE WHEN NOT ({0}) THEN {measure} END)",
+                        condition.sql
+                    ),
+                };
+                piece(condition.verdict, sql)
+            }
+            May => piece(May, format!("flamegraph({stack}, {measure} * 1)")),
+            MustNot => {
+                let sql = self
+                    .one(&[
+                        "flamegraph({s}, {m} + 1)",
+                        "flamegraph({s}, {m}) FILTER (WHERE {m} > 3)",
+                        "flamegraph({s}, CASE WHEN {m} > 3 THEN {m} END)",
+                        "flamegraph_diff({s}, {m}, abs({m}))",
+                        "flamegraph_diff({s}, {m}, 1)",
+                        "cardinality(flamegraph({s}, {m})) + count(*)",
+                    ])
+                    .replace("{s}", &stack)
+                    .replace("{m}", measure);
                 piece(MustNot, sql)
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! `catalogue` asks for what there is; `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
 //! as values; `functions` SQL's own words for stacks and values, of which `pprof` holds some against pprof's numbers;
-//! `law` the same statements over a relation that is written out row by row, which `relation` does, and `grammar` draws
-//! them; `shop` numbers of real files; `slt` runs the files that say what tables give; `statements` what users type, and
-//! type wrongly; `weighed` what is added up without trees.
+//! `law` the same statements over a relation that is written out row by row, which `relation` does, with functions of
+//! stacks that are in `words`, and `grammar` draws them; `shop` numbers of real files; `slt` runs the files that say what
+//! tables give; `statements` what users type, and type wrongly; `weighed` what is added up without trees.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -21,3 +21,4 @@ mod shop;
 mod slt;
 mod statements;
 mod weighed;
+mod words;

@@ -147,6 +147,29 @@ async fn mistakes_are_named() {
         ("SELECT nosuch(1)", ErrorKind::Syntax, "nosuch"),
         ("CREATE TABLE x (a INT)", ErrorKind::Syntax, "DDL"),
         ("COPY (SELECT 1) TO 'x.csv'", ErrorKind::Syntax, "DML"),
+        ("INSERT INTO series VALUES (1)", ErrorKind::Syntax, "DML"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x'", ErrorKind::Syntax, "DDL"),
+        (
+            "SELECT date_bin(INTERVAL '-5 seconds', time) FROM series",
+            ErrorKind::Query,
+            "above zero",
+        ),
+        ("SELECT date_bin(INTERVAL '0 seconds', time) FROM series", ErrorKind::Query, "above zero"),
+        (
+            "SELECT date_bin(-INTERVAL '5 seconds', time) FROM series",
+            ErrorKind::Query,
+            "above zero",
+        ),
+        (
+            "SELECT 1 FROM series WHERE pod ~ 'a(b'",
+            ErrorKind::Syntax,
+            "regex \"a(b\": unclosed group",
+        ),
+        (
+            "SELECT 1 FROM functions WHERE function ~ '[a'",
+            ErrorKind::Syntax,
+            "unclosed character class",
+        ),
         ("SELECT flamegraph(function, self) FROM functions", ErrorKind::Syntax, "flamegraph"),
     ] {
         let e = error(&s, sql).await;
@@ -156,6 +179,51 @@ async fn mistakes_are_named() {
             "{sql}: {e}"
         );
     }
+}
+
+#[tokio::test]
+async fn answers_that_are_empty_for_a_reason_say_it() {
+    let s = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    for (sql, notice) in [
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE profile_type = '{}'",
+                CPU.replace("cpu:cpu", "cpu:cqu")
+            ),
+            format!("did you mean {CPU}?"),
+        ),
+        (
+            "SELECT sum(value) FROM series WHERE profile_type = 'inuse_space'".to_owned(),
+            format!("did you mean {HEAP}?"),
+        ),
+        (
+            "SELECT sum(value) FROM series WHERE profile_type = 'other'".to_owned(),
+            "no profile type qualifies; ".to_owned(),
+        ),
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE profile_type = '{CPU}' AND time > TIMESTAMP '2030-01-01' AND time < TIMESTAMP '2020-01-01'"
+            ),
+            "exclude each other".to_owned(),
+        ),
+        (
+            format!("SELECT sum(value) FROM series WHERE profile_type = '{CPU}' AND pod IN (NULL)"),
+            "no row can fulfil".to_owned(),
+        ),
+    ] {
+        let answer = s.query(&sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let notices: Vec<String> = answer
+            .facts()
+            .iter()
+            .flat_map(|f| f.notices.iter().map(|n| n.reason.clone()))
+            .collect();
+        assert!(notices.iter().any(|told| told.contains(&notice)), "{sql}\n{notices:?}");
+        assert_eq!(lines(&answer.collect().await.unwrap(), true), ["NULL"]);
+    }
+    let e =
+        error(&s, &format!("SELECT 1 FROM series WHERE profile_type = '{CPU}' AND pod ~ 'ab(c'"))
+            .await;
+    assert_eq!(e.excerpt(), Some("  |\n1 | ab(c\n  |   ^\n"));
 }
 
 #[tokio::test]
@@ -361,6 +429,55 @@ async fn statements_that_are_too_large_are_refused_and_the_session_lives_on() {
     assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["1"]);
 }
 
+/// `WITH c0 AS (...), c1 AS (...), ...`, each of which has `{}` for the one before it.
+fn with(n: usize, each: &str, last: &str) -> String {
+    let mut sql = "WITH c0 AS (SELECT pod, time, value AS v FROM series)".to_owned();
+    for n in 1..=n {
+        sql += &format!(", c{n} AS ({})", each.replace("{}", &format!("c{}", n - 1)));
+    }
+    format!("{sql} {}", last.replace("{}", &format!("c{n}")))
+}
+
+#[tokio::test]
+async fn selects_on_each_other_come_to_an_end() {
+    let s = session(&[(CPU, "main 1"), (CPU, "main 2")]);
+    let double = "SELECT pod, time, v + v AS v FROM {}";
+    let inner = format!("SELECT pod, time, v{} AS v FROM {{}}", " + 0".repeat(390));
+    let ands = format!("SELECT * FROM {{}} WHERE {}", vec!["v > 0"; 300].join(" AND "));
+    for (n, each, last) in [
+        (30, double, "SELECT sum(v) FROM {} WHERE v > 5"),
+        (30, double, "SELECT a.v FROM {} a JOIN {} b ON a.v = b.v"),
+        (30, "SELECT * FROM {} UNION ALL SELECT * FROM {}", "SELECT sum(v) FROM {}"),
+        (30, "SELECT a.* FROM {} a JOIN {} b ON a.pod = b.pod", "SELECT count(*) FROM {}"),
+        (30, "SELECT * FROM {} WHERE v > (SELECT min(v) FROM {})", "SELECT count(*) FROM {}"),
+        (30, "SELECT * FROM {} WHERE pod IN (SELECT pod FROM {})", "SELECT count(*) FROM {}"),
+        (20, inner.as_str(), "SELECT sum(v) FROM {}"),
+        (100, ands.as_str(), "SELECT sum(v) FROM {}"),
+    ] {
+        for explain in ["", "EXPLAIN "] {
+            let sql = format!("{explain}{}", with(n, each, last));
+            let e = error(&s, &sql).await;
+            assert_eq!(e.kind(), ErrorKind::Syntax, "{each}: {e}");
+            assert!(e.to_string().contains(" comes to "), "{each}: {e}");
+        }
+    }
+    for (n, each, last, expected) in [
+        (30, double, "SELECT max(v) FROM {}", 2_i64 << 30),
+        (30, double, "SELECT sum(v) FROM {}", 3 << 30),
+        (30, double, "SELECT sum(v) OVER () FROM {} LIMIT 1", 3 << 30),
+        (30, double, "SELECT sum(s) FROM (SELECT v, sum(v) AS s FROM {} GROUP BY v)", 3 << 30),
+        (10, double, "SELECT sum(v) FROM {} WHERE v > 5", 3 << 10),
+        (100, "SELECT pod, time, v + 1 AS v FROM {}", "SELECT sum(v) FROM {}", 203),
+        (140, "SELECT * FROM {} WHERE pod IN ('a', 'b')", "SELECT sum(v) FROM {}", 3),
+        (7, "SELECT * FROM {} UNION ALL SELECT * FROM {}", "SELECT sum(v) FROM {}", 3 << 7),
+        (1, inner.as_str(), "SELECT sum(v) FROM {}", 3),
+    ] {
+        let sql = with(n, each, last);
+        assert_eq!(rows(&s, &sql).await, [expected.to_string()], "{sql}");
+    }
+    assert_eq!(rows(&s, "SELECT sum(value) FROM series").await, ["3"]);
+}
+
 #[tokio::test]
 async fn two_scans_that_need_the_same_ask_once() {
     let s = session(&[(CPU, "main;a 1\nmain;b 2\n")]);
@@ -418,6 +535,130 @@ async fn units_are_decided_by_what_is_told_apart() {
         ),
     ] {
         assert_eq!(rows(&two, &sql).await, ["2"], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn units_are_not_mixed_between_scans() {
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let (cpu, heap) = (format!("profile_type = '{CPU}'"), format!("profile_type = '{HEAP}'"));
+    let both = format!("profile_type IN ('{CPU}', '{HEAP}')");
+    let (a, b) =
+        (format!("SELECT * FROM series WHERE {cpu}"), format!("SELECT * FROM series WHERE {heap}"));
+    for sql in [
+        // The branches of a UNION ALL.
+        format!("SELECT sum(value) FROM ({a} UNION ALL {b})"),
+        format!("SELECT pod, sum(value) FROM ({a} UNION ALL {b}) GROUP BY pod"),
+        format!("SELECT avg(value * 2) FROM ({a} UNION ALL {a} UNION ALL {b})"),
+        format!(
+            "SELECT sum(s) FROM (SELECT sum(value) AS s FROM series WHERE {cpu} UNION ALL SELECT sum(total) FROM functions WHERE {heap})"
+        ),
+        format!(
+            "SELECT kind, sum(value) FROM (SELECT 'x' AS kind, value FROM ({a}) UNION ALL SELECT 'x', value FROM ({b})) GROUP BY 1"
+        ),
+        // A window.
+        format!("SELECT sum(value) OVER () FROM series WHERE {both}"),
+        format!("SELECT pod, avg(value) OVER (PARTITION BY pod) FROM series WHERE {both}"),
+        format!("SELECT sum(value) OVER (ORDER BY time) FROM ({a} UNION ALL {b})"),
+        // One row of a join.
+        format!("SELECT sum(a.value + b.value) FROM ({a}) a CROSS JOIN ({b}) b"),
+        format!(
+            "SELECT a.pod, sum(a.value - coalesce(b.value, 0)) FROM ({a}) a LEFT JOIN ({b}) b ON a.pod = b.pod GROUP BY 1"
+        ),
+        format!(
+            "SELECT sum(x.s + y.s) FROM (SELECT sum(value) AS s FROM ({a})) x CROSS JOIN (SELECT max(value) AS s FROM ({b})) y"
+        ),
+        // A key of the other side says nothing of the types of this one, or not on all rows.
+        format!(
+            "SELECT a.pod, sum(b.value) FROM series a JOIN series b ON a.time <> b.time WHERE a.{cpu} AND b.{both} GROUP BY 1"
+        ),
+        format!(
+            "SELECT a.profile_type, sum(b.value) FROM ({a}) a RIGHT JOIN series b ON a.profile_type = b.profile_type WHERE b.{both} GROUP BY 1"
+        ),
+    ] {
+        for explain in ["", "EXPLAIN "] {
+            let e = error(&two, &format!("{explain}{sql}")).await;
+            let text = e.to_string();
+            assert!(text.contains("nanoseconds") && text.contains("bytes"), "{sql}: {e}");
+            assert_eq!(e.kind(), ErrorKind::Query, "{sql}: {e}");
+        }
+    }
+    for (sql, expected) in [
+        (format!("SELECT sum(value) FROM ({a} UNION ALL {a})"), vec!["2"]),
+        (
+            format!(
+                "SELECT max(s) FROM (SELECT profile_type, sum(value) AS s FROM ({a} UNION ALL {b}) GROUP BY 1)"
+            ),
+            vec!["2"],
+        ),
+        (
+            format!(
+                "SELECT kind, sum(value) FROM (SELECT 'cpu' AS kind, value FROM ({a}) UNION ALL SELECT 'heap', value FROM ({b})) GROUP BY 1 ORDER BY 1"
+            ),
+            vec!["cpu | 1", "heap | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) FILTER (WHERE kind = 'cpu'), sum(CASE WHEN kind = 'heap' THEN value END) FROM (SELECT 'cpu' AS kind, value FROM ({a}) UNION ALL SELECT 'heap', value FROM ({b}))"
+            ),
+            vec!["1 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) FROM series WHERE {cpu} UNION ALL SELECT sum(value) FROM series WHERE {heap} ORDER BY 1"
+            ),
+            vec!["1", "2"],
+        ),
+        (
+            format!(
+                "SELECT sum(value) OVER (PARTITION BY profile_type) FROM series WHERE {both} ORDER BY 1"
+            ),
+            vec!["1", "2"],
+        ),
+        (
+            format!("SELECT count(*) OVER (), max(value) OVER () FROM series WHERE {both} LIMIT 1"),
+            vec!["2 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(a.value), sum(b.value), sum(a.value * b.value) FROM ({a}) a CROSS JOIN ({b}) b"
+            ),
+            vec!["1 | 2 | 2"],
+        ),
+        (
+            format!(
+                "SELECT sum(a.value + b.value) FROM series a JOIN series b ON a.profile_type = b.profile_type WHERE a.{both} GROUP BY a.profile_type ORDER BY 1"
+            ),
+            vec!["2", "4"],
+        ),
+        // What a join says to be the same tells types apart as well.
+        (
+            format!(
+                "SELECT a.profile_type = '{CPU}', sum(b.value) FROM series a JOIN series b ON a.profile_type = b.profile_type WHERE a.{both} GROUP BY 1 ORDER BY 1"
+            ),
+            vec!["false | 2", "true | 1"],
+        ),
+        (
+            format!(
+                "SELECT t.profile_type = '{CPU}', sum(s.value) FROM profile_types t JOIN series s ON s.profile_type = t.profile_type WHERE s.{both} GROUP BY t.profile_type ORDER BY 2 DESC"
+            ),
+            vec!["false | 2", "true | 1"],
+        ),
+        (
+            format!(
+                "SELECT sum(s) FROM (SELECT pod, sum(value) FILTER (WHERE {heap}) AS s FROM series WHERE {both} GROUP BY pod)"
+            ),
+            vec!["2"],
+        ),
+        // Another scan of the same table is another thing.
+        (
+            format!(
+                "SELECT sum(series.value) FROM series JOIN (SELECT pod FROM series WHERE {both} AND value > 0) b ON series.pod = b.pod WHERE series.{cpu}"
+            ),
+            vec!["1"],
+        ),
+    ] {
+        assert_eq!(rows(&two, &sql).await, expected, "{sql}");
     }
 }
 
