@@ -57,8 +57,7 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
     if types.is_empty() {
         report.line(
             "hint",
-            "nothing in this range: is something sent to it? --from now-7d looks further back"
-                .to_owned(),
+            "nothing in this range: is something sent to it? --from now-7d looks further back",
         );
     }
     let mut stdout = io::stdout().lock();

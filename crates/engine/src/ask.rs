@@ -176,9 +176,13 @@ pub(crate) async fn plan(
     if profile_types.is_empty() && !types.is_empty() {
         notices.push(no_type_qualifies(&source, &conditions, &types));
     }
+    let notice = |reason: &str| Notice {
+        subject: source.name.clone(),
+        reason: reason.to_owned(),
+        is_missing: false,
+    };
     if times.times.ranges().is_empty() && times.is_chosen {
-        let reason = "no time is in the range: its bounds exclude each other".to_owned();
-        notices.push(Notice { subject: source.name.clone(), reason, is_missing: false });
+        notices.push(notice("no time is in the range: its bounds exclude each other"));
     }
     let sums: Result<Vec<Part>, Error> =
         table.sums().iter().map(|sum| sum.check(session, &profile_types)).collect();
@@ -195,7 +199,7 @@ pub(crate) async fn plan(
         .collect();
     let is_possible = all_true(session, &constants, &[None])?[0];
     if !is_possible {
-        notice("no row can fulfil the conditions".to_owned());
+        notices.push(notice("no row can fulfil the conditions"));
     }
     let selectors = match is_possible && !range.is_empty() {
         true => selectors(&conditions, backend, session, &meta).await?,
