@@ -19,6 +19,8 @@ mod liars;
 mod live;
 // Choices by span, trace and profile, and what reading files came to.
 mod only;
+// What real servers answered, held against the shop, and what they are asked.
+mod recorded;
 // The invented shop, added up by another path.
 mod shop;
 // Ranges longer than a source takes: slices, and what becomes of them.
