@@ -110,7 +110,7 @@ fn a_selector_is_drawn_with_its_mistake() {
 fn servers_are_named_without_their_secrets() {
     let place = Place::new();
     let url = "https://me:secret@host:4040/a?token=secret";
-    let message = "error: servers are not supported yet: https://host:4040/a?...\n";
+    let message = "error: cannot take as the address of a server: it has a part behind ? or #\n";
     let attached = format!("a={url}");
     for args in [
         &["types", url][..],
