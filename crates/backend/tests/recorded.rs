@@ -880,32 +880,21 @@ async fn ask(
     Ok(())
 }
 
-/// Puts in what is not recorded, and why a server would say so.
-fn make_up(recording: &mut Recording, of: Ask, also: &[&str]) {
-    let recorded = recording.exchange("stacks, tree");
-    let mut made = recorded.clone();
+/// Puts in what is not recorded: that this question would need more nodes than a server allows.
+fn refuse_trees(recording: &mut Recording, of: Ask) {
+    let Ask::Stacks(id, selector, ..) = of else { panic!("{of:?} asks for no stacks") };
+    let mut fields = recording.exchange("stacks, tree").fields.clone();
     let end = (recording.t0 + 300) * 1000 + 1;
-    made.fields.insert("end".to_owned(), end.to_string());
-    if also.contains(&PROBE) {
-        // Storage v2 reads ids of 32 digits; an id of other text it refuses with these words.
-        PROBE.clone_into(&mut made.name);
-        made.fields.insert("maxNodes".to_owned(), "1".to_owned());
-        made.fields.insert("traceIdSelector".to_owned(), r#"["none"]"#.to_owned());
-        made.status = 400;
-        made.content_type = Some("application/json".to_owned());
-        made.body = br#"{"code":"invalid_argument","message":"invalid trace id length: \"none\""}"#
-            .to_vec();
+    for (field, value) in [
+        ("end", &*end.to_string()),
+        ("maxNodes", "1048576"),
+        ("profileTypeID", id),
+        ("labelSelector", selector),
+    ] {
+        fields.insert(field.to_owned(), value.to_owned());
     }
-    if also.contains(&LIMIT)
-        && let Ask::Stacks(id, selector, ..) = of
-    {
-        let limit = recording.exchange("error: too many nodes");
-        made = Exchange { name: LIMIT.to_owned(), fields: made.fields, ..limit.clone() };
-        made.fields.insert("profileTypeID".to_owned(), id.to_owned());
-        made.fields.insert("labelSelector".to_owned(), selector.to_owned());
-        made.fields.insert("maxNodes".to_owned(), "1048576".to_owned());
-    }
-    recording.exchanges.insert(0, made);
+    let told = recording.exchange("error: too many nodes").clone();
+    recording.exchanges.push(Exchange { name: LIMIT.to_owned(), fields, ..told });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -918,8 +907,11 @@ async fn questions_are_formed_as_they_are_recorded() {
             let what = format!("{name}: {exchange}");
             let mut recording = Recording::connect(name);
             let is_too_long = *exchange == "error: range too long";
-            if also.contains(&PROBE) || also.contains(&LIMIT) {
-                make_up(&mut recording, *of, also);
+            if also.contains(&PROBE) {
+                recording = recording.refusing_traces();
+            }
+            if also.contains(&LIMIT) {
+                refuse_trees(&mut recording, *of);
             }
             let replay = recording.clone().play().await;
             let mut options = PyroscopeOptions::default();

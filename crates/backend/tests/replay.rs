@@ -251,6 +251,25 @@ impl Recording {
             .unwrap_or_else(|| panic!("there is no exchange {name:?}"))
     }
 
+    /// With what is not recorded: how a server that looks at a choice by trace refuses an id that no trace can have, which
+    /// it is asked for before it is relied upon. Storage v2 has these words for it.
+    pub(crate) fn refusing_traces(mut self) -> Self {
+        let mut made = self.exchange("stacks, tree").clone();
+        "made up: no trace".clone_into(&mut made.name);
+        let end = (self.t0 + 300) * 1000 + 1;
+        for (field, value) in
+            [("end", &*end.to_string()), ("maxNodes", "1"), ("traceIdSelector", r#"["none"]"#)]
+        {
+            made.fields.insert(field.to_owned(), value.to_owned());
+        }
+        made.status = 400;
+        made.content_type = Some("application/json".to_owned());
+        let told = r#"{"code":"invalid_argument","message":"invalid trace id length: \"none\""}"#;
+        made.body = told.as_bytes().to_vec();
+        self.exchanges.push(made);
+        self
+    }
+
     /// A server that knows these questions.
     pub(crate) async fn play(self) -> Replay {
         self.start()

@@ -92,6 +92,10 @@ fn cannot(kind: ServerKind, only: &flamesql_backend::OnlyCapabilities) -> Vec<&'
     list.extend((!only.profiles).then_some("choose or list single profiles"));
     if let ServerKind::Connect(generation) = kind {
         list.extend((!generation.lists_by_range()).then_some("list names of an older range"));
+        list.extend(
+            (!generation.lists_quoted_names())
+                .then_some("show labels whose names need quotes, such as k8s.cluster"),
+        );
     }
     list
 }

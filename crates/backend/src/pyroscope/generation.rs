@@ -53,6 +53,12 @@ impl Generation {
         self != Self::Phlare
     }
 
+    /// Whether labels whose names must stand in quotes are in its lists of names and label sets. Storage v1 has them,
+    /// and finds what is asked for by them, but shows them to nobody; what is older has no such names.
+    pub fn lists_quoted_names(self) -> bool {
+        self != Self::V1
+    }
+
     /// Whether stacks can be had as a tree, which is smaller and quicker than a flame graph. Servers that do not know it
     /// answer with a flame graph all the same.
     pub(super) fn knows_trees(self) -> bool {

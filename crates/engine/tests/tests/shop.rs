@@ -21,16 +21,19 @@ fn folder() -> PathBuf {
 }
 
 /// One sample of one type.
-struct Sample {
-    profile_type: String,
-    time: i64,
-    labels: BTreeMap<String, String>,
+pub(crate) struct Sample {
+    pub(crate) profile_type: String,
+    pub(crate) time: i64,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Root first.
-    stack: Vec<String>,
-    value: i64,
+    pub(crate) stack: Vec<String>,
+    pub(crate) value: i64,
+    /// Empty where it has none.
+    pub(crate) span: String,
+    pub(crate) trace: String,
 }
 
-fn samples() -> Vec<Sample> {
+pub(crate) fn samples() -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut folders = vec![folder()];
     while let Some(at) = folders.pop() {
@@ -72,6 +75,11 @@ fn read(path: &Path, samples: &mut Vec<Sample>) {
                 profile.text(profile.functions()[line.function.unwrap() as usize].name).to_owned()
             })
             .collect();
+        let mark = |name: &str| {
+            let labels = profile.sample_labels(sample).iter();
+            let named = labels.filter(|label| profile.text(label.key) == name);
+            named.map(|label| profile.text(label.text)).collect::<String>()
+        };
         for (profile_type, value) in types.iter().zip(profile.sample_values(sample)) {
             samples.push(Sample {
                 profile_type: profile_type.clone(),
@@ -79,6 +87,8 @@ fn read(path: &Path, samples: &mut Vec<Sample>) {
                 labels: labels.clone(),
                 stack: stack.clone(),
                 value: *value,
+                span: mark("span_id"),
+                trace: mark("trace_id"),
             });
         }
     }

@@ -1,0 +1,213 @@
+//! What `flamesql check` says of servers: up, down, closed to us, and of another kind.
+//!
+//! Snapshots: where a server is and how long it took stand in the output as `URL` and `TIME`.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
+
+use crate::{
+    replay::{Exchange, Recording, query_fields},
+    run::Place,
+};
+
+/// How a run ended, and all that it said.
+fn check(url: &str, args: &[&str]) -> String {
+    let args = [&["check", url], args].concat();
+    let run = Place::new().run(&args);
+    let said = format!("exit {}\n{}{}", run.code.unwrap(), run.text(), run.stderr);
+    let said = said.replace(url, "URL");
+    let mut words: Vec<&str> = said.split(' ').collect();
+    // `1.5 ms` is two words.
+    for idx in 1..words.len() {
+        if words[idx].starts_with("ms") && words[idx - 1].ends_with(|c: char| c.is_ascii_digit()) {
+            words[idx - 1] = if words[idx - 1].starts_with('(') { "(TIME" } else { "TIME" };
+        }
+    }
+    words.join(" ")
+}
+
+#[track_caller]
+fn assert_same(found: &str, expected: &str) {
+    assert!(found == expected, "--- found\n{found}\n--- expected\n{expected}");
+}
+
+/// As `check`, of a server that is played back, in the five minutes of which it was told.
+fn check_recorded(recording: Recording, args: &[&str]) -> String {
+    let t0 = recording.t0;
+    let replay = recording.start();
+    let (from, to) = (t0.to_string(), (t0 + 300).to_string());
+    let range = ["--from", &*from, "--to", &*to];
+    let said = check(&replay.url(), &[&range[..], args].concat());
+    let unknown = replay.take_unknown();
+    assert!(unknown.is_empty(), "asked what is not recorded: {unknown:?}\n{said}");
+    said
+}
+
+/// A server with one answer to all.
+fn answering(status: &str, content_type: &str, body: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let n_read = stream.read(&mut [0; 65536]).unwrap();
+                if n_read > 0 {
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn servers_that_are_up() {
+    for (name, expected) in [
+        ("pyroscope-2.2-v2", V2),
+        ("pyroscope-2.2-v1", V1),
+        ("pyroscope-1.15", V115),
+        ("phlare-0.6", PHLARE),
+    ] {
+        assert_same(&check_recorded(Recording::connect(name), &[]), expected);
+    }
+}
+
+const V2: &str = "\
+exit 0
+source:        URL, Pyroscope, storage v2
+server:        Pyroscope, storage v2
+version:       it does not say
+answers:       in TIME ms (opened in TIME ms)
+exact to:      1ms
+long ranges:   are asked for in slices of 24h and added up
+can choose by: label, time, span (in_span), trace (in_trace), profile (in_profile)
+cannot:        nothing that is missing
+range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
+labels:        4: k8s.cluster, pod, region, service_name
+";
+const V1: &str = "\
+exit 0
+source:        URL, Pyroscope, storage v1
+server:        Pyroscope, storage v1
+version:       it does not say
+answers:       in TIME ms (opened in TIME ms)
+exact to:      1s
+long ranges:   are asked for in slices of 24h and added up
+can choose by: label, time, span (in_span)
+cannot:        choose by trace, choose or list single profiles, show labels whose names need quotes, such as k8s.cluster
+range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
+labels:        3: pod, region, service_name
+";
+const V115: &str = "\
+exit 0
+source:        URL, Pyroscope, storage v1
+server:        Pyroscope, storage v1
+version:       it does not say
+answers:       in TIME ms (opened in TIME ms)
+exact to:      1s
+long ranges:   are asked for in slices of 24h and added up
+can choose by: label, time, span (in_span)
+cannot:        choose by trace, choose or list single profiles, show labels whose names need quotes, such as k8s.cluster
+range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
+labels:        5: k8s_cluster, pod, region, service_name, trace_id
+";
+const PHLARE: &str = "\
+exit 0
+source:        URL, Phlare, or Pyroscope before 1.5
+server:        Phlare, or Pyroscope before 1.5
+version:       it does not say
+answers:       in TIME ms (opened in TIME ms)
+exact to:      1s
+long ranges:   are asked for in slices of 24h and added up
+can choose by: label, time
+cannot:        choose by span, choose by trace, choose or list single profiles, list names of an older range
+range:         from 2026-11-22T17:05:00Z to before 2026-11-22T17:10:00Z
+profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
+labels:        4: k8s_cluster, pod, region, service_name
+";
+
+#[test]
+fn the_legacy_server() {
+    let mut recording = Recording::read("pyroscope-0.37", query_fields);
+    // It has no such path: it looks for a page, and finds none.
+    let none = recording.exchange("a Connect path").clone();
+    let path = "/capabilities.v1.FeatureFlagsService/GetFeatureFlags".to_owned();
+    recording.exchanges.push(Exchange { method: "POST".to_owned(), path, ..none });
+    // The labels of one app are recorded; those of the others are made up here.
+    let known = recording.exchange("labels of one app").clone();
+    for (app, labels) in
+        [("mail", r#"["__name__","pod"]"#), ("search", r#"["__name__","pod","region"]"#)]
+    {
+        let mut made = Exchange { body: labels.as_bytes().to_vec(), ..known.clone() };
+        made.fields.insert("query".to_owned(), format!("{app}.cpu{{}}"));
+        recording.exchanges.push(made);
+    }
+    assert_same(
+        &check_recorded(recording, &[]),
+        "\
+",
+    );
+}
+
+#[test]
+fn a_server_of_another_kind_than_it_is_said_to_be() {
+    let said =
+        check_recorded(Recording::connect("phlare-0.6"), &["--backend-type", "grafana-pyroscope"]);
+    let notice = said.lines().find(|line| line.starts_with("notice:")).unwrap_or_default();
+    assert_same(
+        notice,
+        "notice:        URL: its type is set to grafana-pyroscope, and it seems to be Phlare, or Pyroscope before 1.5",
+    );
+}
+
+#[test]
+fn nobody_is_there() {
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_same(
+        &check(&format!("http://{address}"), &[]),
+        "\
+exit 1
+error: cannot find out what server this is at URL: connection refused (4 tries)
+hint: is the server running, and is its port right?
+",
+    );
+}
+
+#[test]
+fn it_does_not_let_us_in() {
+    let url = answering("401 Unauthorized", "text/html", "<html>log in</html>");
+    assert_same(
+        &check(&url, &["--token", "a-secret"]),
+        "\
+exit 3
+error: cannot find out what server this is at URL: 401 Unauthorized
+hint: give a user and password, a token, or a tenant that this server lets in
+",
+    );
+}
+
+#[test]
+fn it_is_no_server_of_profiles() {
+    let url = answering("200 OK", "text/html", "<html>hello</html>");
+    assert_same(
+        &check(&url, &[]),
+        "\
+exit 2
+error: URL is no Pyroscope or Phlare server: it answers with status 200 and text/html
+hint: check host, port and path: Pyroscope listens on 4040, Phlare on 4100 by default
+",
+    );
+}
