@@ -157,6 +157,18 @@ fn the_legacy_server() {
     assert_same(
         &check_recorded(recording, &[]),
         "\
+exit 0
+source:        URL, Pyroscope 0.x (legacy)
+server:        Pyroscope 0.x (legacy)
+version:       it does not say
+answers:       in TIME ms (opened in TIME ms)
+exact to:      10s
+long ranges:   are asked for in slices of 24h and added up
+can choose by: label, time
+cannot:        choose by span, choose by trace, choose or list single profiles
+range:         from 2026-11-22T17:05:00Z to before 2026-11-22T17:10:00Z
+profile types: 3: checkout.cpu, mail.cpu, search.cpu
+labels:        2: pod, region
 ",
     );
 }

@@ -129,7 +129,13 @@ impl Source {
             return false;
         }
         let Ok(range) = self.range(options, spoken) else { return false };
-        let is_found = self.ask(range).await.is_ok_and(|all| all.iter().any(|n| n == name));
+        let mut is_found = self.ask(range).await.is_ok_and(|all| all.iter().any(|n| n == name));
+        // Pyroscope's storage v1 has such names and shows them to nobody.
+        if !is_found && name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let query = MetaQuery { profile_type: None, selector: Selector::all(), range };
+            let values = self.backend.label_values(name, &query).await;
+            is_found = values.is_ok_and(|values| !values.is_empty());
+        }
         is_found && self.labels().looked_up.insert(name.to_owned())
     }
 }
