@@ -19,6 +19,7 @@ use crate::{
     max_nodes::MaxNodes,
     once::AskOnce,
     options::{self, Options},
+    rounds::RoundsEnd,
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
     times::BinsHaveWidth,
@@ -176,7 +177,8 @@ impl Engine {
             .with_session_id(state.session_id().to_owned())
             .with_physical_optimizer_rule(Arc::new(SameUnits))
             .with_physical_optimizer_rule(Arc::new(AskOnce))
-            .with_physical_optimizer_rule(Arc::new(WholeTrees));
+            .with_physical_optimizer_rule(Arc::new(WholeTrees))
+            .with_physical_optimizer_rule(Arc::new(RoundsEnd));
         *state = with_rule.build();
         Ok(())
     }

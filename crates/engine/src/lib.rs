@@ -47,6 +47,7 @@ mod once;
 mod options;
 pub mod output;
 mod pieces;
+mod rounds;
 mod rows;
 mod scan;
 mod schema;

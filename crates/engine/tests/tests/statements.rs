@@ -479,6 +479,31 @@ async fn selects_on_each_other_come_to_an_end() {
 }
 
 #[tokio::test]
+async fn recursion_comes_to_an_end() {
+    let s = session(&[(CPU, "main;a;b 1\nmain;c 2")]);
+    for (sql, text) in [
+        (
+            "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+            "10000 rounds",
+        ),
+        (
+            "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t) SELECT n FROM t ORDER BY n",
+            "10000 rounds",
+        ),
+        (
+            "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t CROSS JOIN generate_series(1, 1000)) SELECT count(*) FROM t",
+            "10000000 rows",
+        ),
+    ] {
+        let e = error(&s, sql).await;
+        assert!(e.kind() == ErrorKind::Query && e.to_string().contains(text), "{sql}: {e}");
+    }
+    let callees = "WITH RECURSIVE t AS (SELECT 'main' AS f UNION SELECT callee || '' FROM t JOIN call_edges ON caller = f) \
+                   SELECT f FROM t ORDER BY f";
+    assert_eq!(rows(&s, callees).await, ["a", "b", "c", "main"]);
+}
+
+#[tokio::test]
 async fn two_scans_that_need_the_same_ask_once() {
     let s = session(&[(CPU, "main;a 1\nmain;b 2\n")]);
     let sql = "SELECT f.function, f.s, l.v FROM \
