@@ -139,6 +139,13 @@ impl From<DataFusionError> for Error {
         if let Some(ours) = of_regex(&message) {
             return ours;
         }
+        // A function says how it is called; around that DataFusion lists types which nobody can write.
+        if let Some((_, told)) = message.split_once("user-defined coercion failed with: ") {
+            let usage = told.split(". No function matches").next().unwrap_or(told);
+            let usage = usage.strip_prefix("External error: ").unwrap_or(usage);
+            let usage = usage.strip_prefix("Execution error: ").unwrap_or(usage);
+            return Self::new(ErrorKind::Syntax, usage);
+        }
         let mut ours = Self::new(kind, message.trim_end().to_owned());
         if let DataFusionError::SchemaError(schema, _) = root
             && let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref()

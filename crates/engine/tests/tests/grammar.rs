@@ -265,7 +265,7 @@ impl Draw<'_> {
     // ---- where rows come from
 
     fn table(&mut self) -> &'static str {
-        self.one(&["series", "samples", "functions", "call_edges"])
+        self.one(&["series", "samples", "functions", "call_edges", "samples"])
     }
 
     fn type_filter(&mut self) -> Piece {
@@ -948,7 +948,8 @@ impl Draw<'_> {
         }
         let Names { time, pod, region, labels, .. } = *names;
         match self.verdict() {
-            Must => match self.below(18) {
+            // Of stacks there is the most to say.
+            Must => match self.below(if names.stack.is_some() { 26 } else { 16 }) {
                 0..=5 => self.on_text(names),
                 6..=9 => self.on_time(time),
                 10 | 11 => piece(Must, self.on_bins(time)),
@@ -973,7 +974,7 @@ impl Draw<'_> {
                             .replace("{l}", labels),
                     )
                 }
-                13 | 16 | 17 => match names.stack {
+                13 | 16.. => match names.stack {
                     Some(stack) => {
                         let on_stack = [
                             "array_has({}, 'parse')",

@@ -171,6 +171,7 @@ async fn mistakes_are_named() {
             "unclosed character class",
         ),
         ("SELECT flamegraph(function, self) FROM functions", ErrorKind::Syntax, "flamegraph"),
+        ("SELECT stack_depth(5)", ErrorKind::Syntax, "stack_depth(stack) takes a list of text"),
     ] {
         let e = error(&s, sql).await;
         assert_eq!(e.kind(), kind, "{sql}: {e}");
@@ -178,6 +179,7 @@ async fn mistakes_are_named() {
             e.to_string().contains(text) || e.hint().is_some_and(|h| h.contains(text)),
             "{sql}: {e}"
         );
+        assert!(!e.to_string().contains("External error"), "{sql}: {e}");
     }
 }
 
