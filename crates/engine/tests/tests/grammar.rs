@@ -939,10 +939,13 @@ impl Draw<'_> {
                 2 => format!("NOT ({} OR {})", a.sql, b.sql),
                 _ => format!("NOT (({}) AND ({}))", a.sql, b.sql),
             };
-            // A part that the planner finds to be constant takes the other with it: IS NULL of what is never NULL.
-            let may_be_constant = [" IS ", "coalesce", "'%'"].iter().any(|text| sql.contains(text));
+            // A part that the planner finds to be constant takes the other with it: IS NULL of what is never NULL. So does
+            // one that stands elsewhere as well: `a AND (b OR a)` is `a`.
             return match worst(&both) {
-                MustNot if may_be_constant => piece(May, sql),
+                MustNot if both.iter().any(|part| part.verdict != MustNot) => piece(May, sql),
+                MustNot if [" IS ", "coalesce", "'%'"].iter().any(|text| sql.contains(text)) => {
+                    piece(May, sql)
+                }
                 verdict => piece(verdict, sql),
             };
         }
