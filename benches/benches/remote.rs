@@ -16,7 +16,10 @@ use flamesql_backend::{
 };
 use flamesql_benches::{Shape, generate, n_samples};
 use flamesql_profile::{ProfileType, TimeRange, Timestamp, pyroscope_tree};
-use flamesql_proto::{querier::v1::SelectMergeStacktracesResponse, types::v1::LabelValuesResponse};
+use flamesql_proto::{
+    querier::v1::{SelectMergeStacktracesRequest, SelectMergeStacktracesResponse},
+    types::v1::LabelValuesResponse,
+};
 use flamesql_selector::Selector;
 use futures::{TryStreamExt, future};
 use prost::Message as _;
@@ -86,13 +89,13 @@ fn talk(stream: TcpStream, answers: &Answers) -> std::io::Result<()> {
 
 /// Whether a request for stacks is for a millisecond alone.
 fn is_border(body: &[u8]) -> bool {
-    use flamesql_proto::querier::v1::SelectMergeStacktracesRequest;
     SelectMergeStacktracesRequest::decode(body).is_ok_and(|r| r.end - r.start <= 1)
 }
 
 fn remote(c: &mut Criterion) {
-    let tree = generate(Shape::Synthetic, n_samples(800_000)).tree(1).expect("sums are small");
+    let tree = generate(Shape::Synthetic, n_samples(1_000_000)).tree(1).expect("sums are small");
     let bytes = pyroscope_tree::encode(&tree);
+    eprintln!("a tree of {} nodes in {} bytes", tree.len(), bytes.len());
     let answer =
         SelectMergeStacktracesResponse { tree: bytes.clone().into(), ..Default::default() };
     let values = LabelValuesResponse { names: (0..100).map(|n| format!("pod-{n}")).collect() };
@@ -113,8 +116,13 @@ fn remote(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("remote");
     group.sample_size(10).throughput(Throughput::Elements(tree.len() as u64));
+    let request = SelectMergeStacktracesRequest { end: 3_600_000, ..Default::default() };
+    let request = request.encode_to_vec();
     group.bench_function("fetch", |b| {
-        b.iter(|| runtime.block_on(door.post(MERGE, Vec::new(), &Report::new())));
+        b.iter(|| {
+            let answer = runtime.block_on(door.post(MERGE, request.clone(), &Report::new()));
+            assert!(answer.expect("the server answers").2.len() > bytes.len(), "not the tree");
+        });
     });
     group.bench_function("decode", |b| b.iter(|| pyroscope_tree::decode(black_box(&bytes))));
     group.bench_function("stacks", |b| {

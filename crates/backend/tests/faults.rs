@@ -12,6 +12,7 @@ use flamesql_backend::{
     door::{Answer, Door},
 };
 use flate2::{Compression, write::GzEncoder};
+use futures::future;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -376,6 +377,37 @@ async fn connections_are_used_again() {
         door.get("/", &Report::new()).await.unwrap();
     }
     assert_eq!(server.seen().len(), 5);
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_than_may_be() {
+    const MAX: usize = 3;
+    let server =
+        Faulty::start(|_, _| vec![Step::Wait(Duration::from_millis(20)), Step::Send(ok())]).await;
+    let mut options = options();
+    options.max_concurrent = MAX;
+    let door = Door::new(&server.url(), &options).unwrap();
+    let report = Report::new();
+    let all = future::join_all((0..20).map(|_| door.get("/", &report))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    // Each of them has a connection to itself for as long as it lasts.
+    assert_eq!(server.connections(), MAX);
+    assert_eq!(server.seen().len(), 20);
+    assert_eq!(report.requests(), 20);
+
+    // Who waits for a turn has a deadline like all others.
+    let server = Faulty::start(|_, _| vec![Step::Hang]).await;
+    let mut options = within(Duration::from_secs(1));
+    (options.max_concurrent, options.max_retries) = (1, 0);
+    let door = Door::new(&server.url(), &options).unwrap();
+    let later = async {
+        sleep(Duration::from_millis(500)).await;
+        door.get("/", &report).await
+    };
+    let (first, second) = future::join(door.get("/", &report), later).await;
+    let said = [first, second].map(|answer| told(&answer.unwrap_err(), ErrorKind::Unavailable).0);
+    assert!(said[0].ends_with("no answer within 1s"), "{said:?}");
+    assert!(said[1].contains("no answer within 1s, of which it waited "), "{said:?}");
 }
 
 #[tokio::test]

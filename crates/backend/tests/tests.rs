@@ -1,6 +1,8 @@
 //! All integration tests but one (`memory_bound.rs` measures its process), so that there is one program to link.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+// Answers that are wrong in themselves.
+mod answers;
 // What all backends have to do, asked of ours.
 mod backends;
 // Files that are not what they seem, and folders with traps.

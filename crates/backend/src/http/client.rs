@@ -15,7 +15,10 @@ use reqwest::{
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
     redirect::{Action, Attempt, Policy},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     HttpOptions,
@@ -33,6 +36,8 @@ use crate::{Error, ErrorKind, Report};
 const GZIP_FROM: usize = 1 << 10;
 /// How many redirections within the same server are followed.
 const MAX_REDIRECTIONS: usize = 5;
+/// A wait for requests before this one that is worth to be spoken of.
+const A_WAIT: Duration = Duration::from_millis(50);
 /// How much of an answer a message quotes.
 const MAX_QUOTE: usize = 200;
 
@@ -46,6 +51,8 @@ struct Inner {
     client: reqwest::Client,
     headers: Headers,
     options: HttpOptions,
+    /// A place for each request that may be under way; `None` if any number may.
+    places: Option<Semaphore>,
 }
 
 impl fmt::Debug for Client {
@@ -89,6 +96,8 @@ pub(crate) struct Response {
 /// What is known of a try while it is under way.
 #[derive(Default)]
 struct Progress {
+    /// For how long it waited until it could be sent.
+    waited: Duration,
     has_head: bool,
     /// Of the body, on the wire.
     received: u64,
@@ -133,7 +142,11 @@ impl Client {
             Error::new(ErrorKind::Internal, "set up a client of HTTP: it refuses its options")
         })?;
         let options = options.clone();
-        Ok(Self(Arc::new(Inner { address, way, client, headers, options })))
+        let places = match options.max_concurrent {
+            0 => None,
+            max => Some(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+        };
+        Ok(Self(Arc::new(Inner { address, way, client, headers, options, places })))
     }
 
     /// Where the server is, without what may be a secret.
@@ -154,7 +167,6 @@ impl Client {
         let mut tries = 0;
         loop {
             tries += 1;
-            report.add_requests(1);
             let mut progress = Progress::default();
             let once = inner.once(&prepared, &mut progress, report);
             let mut outcome = match deadline {
@@ -220,6 +232,16 @@ impl Inner {
         progress: &mut Progress,
         report: &Report,
     ) -> Result<Response, Reason> {
+        let _place = match &self.places {
+            None => None,
+            Some(places) => {
+                let start = Instant::now();
+                let place = places.acquire().await.expect("it is never closed");
+                progress.waited = start.elapsed();
+                Some(place)
+            }
+        };
+        report.add_requests(1);
         let url = prepared.url.clone();
         let builder = match &prepared.body {
             None => self.client.get(url),
@@ -331,6 +353,9 @@ impl Progress {
         let text = if self.has_head {
             let bytes = bytes(self.received, self.announced);
             format!("the answer is not complete within {whole}: {bytes} came")
+        } else if self.waited > A_WAIT {
+            let waited = duration(self.waited);
+            format!("no answer within {whole}, of which it waited {waited} for others of ours")
         } else {
             format!("no answer within {whole}")
         };

@@ -26,6 +26,9 @@ pub struct HttpOptions {
     pub max_answer_bytes: u64,
     /// How often a request is asked again that failed for a reason that may pass.
     pub max_retries: u32,
+    /// How many requests may be under way at a time, whoever asks; the others wait their turn, within their own time.
+    /// Zero is no limit.
+    pub max_concurrent: usize,
 }
 
 impl Default for HttpOptions {
@@ -40,6 +43,7 @@ impl Default for HttpOptions {
             timeouts: Timeouts::default(),
             max_answer_bytes: 1 << 30,
             max_retries: 3,
+            max_concurrent: 64,
         }
     }
 }

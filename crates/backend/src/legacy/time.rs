@@ -16,7 +16,8 @@ pub(super) const GRAIN: Step = match Step::from_nanos(BUCKET * NANOS) {
 /// The longest range in seconds whose timeline has steps of ten seconds: a step is the largest of 10, 100, 1000 and so
 /// on that is less than 1/1024 of the range.
 const MAX_FINE: i64 = 100 * 1024;
-/// Where time begins: before 2001 a number of seconds has eight digits or less, which the server may take for a date.
+/// Where time begins, in March 1973: numbers of seconds before have eight digits or less, which the server takes for a
+/// date.
 const MIN_START: i64 = 100_000_000;
 
 /// A half-open range in whole seconds, multiples of ten.

@@ -1,0 +1,229 @@
+//! Answers that HTTP has nothing against and that are wrong all the same, as whoever asks a source is told of them.
+
+use std::{sync::Arc, time::Duration};
+
+use flamesql_backend::{
+    Backend, Error, ErrorKind, Grouping, HttpOptions, Proxy, PyroscopeOptions, Report, Secret,
+    Select, Server, StackGroup,
+};
+use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pyroscope_tree};
+use flamesql_proto::querier::v1::{
+    FlameGraph, Level, SelectMergeStacktracesRequest, SelectMergeStacktracesResponse,
+};
+use flamesql_selector::Selector;
+use futures::TryStreamExt;
+use prost::Message;
+
+use crate::faulty::{Faulty, Seen, Step, answer, head};
+
+const FLAGS: &[u8] = br#"{"featureFlags":[{"name":"v2StorageLayer","enabled":true}]}"#;
+const PROTO: &[(&str, &str)] = &[("Content-Type", "application/proto")];
+const TOKEN: &str = "hunter2-is-no-token";
+
+/// A server of storage v2 that asks `stacks` what to say when it is asked for stacks, and whether for a border alone.
+async fn server(stacks: impl Fn(bool) -> Vec<Step> + Send + Sync + 'static) -> Faulty {
+    Faulty::start(move |_, seen| {
+        if seen.head.contains("/GetFeatureFlags ") {
+            vec![Step::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
+        } else if seen.head.contains("/SelectMergeStacktraces ") {
+            stacks(is_border(seen))
+        } else {
+            vec![Step::Send(answer(404, &[], b"404 page not found"))]
+        }
+    })
+    .await
+}
+
+fn is_border(seen: &Seen) -> bool {
+    let question = SelectMergeStacktracesRequest::decode(seen.body.as_slice()).unwrap();
+    question.end - question.start <= 1
+}
+
+fn options() -> PyroscopeOptions {
+    let mut options = PyroscopeOptions::default();
+    options.http = HttpOptions::default();
+    options.http.proxy = Proxy::None;
+    options.http.token = Some(Secret::new(TOKEN));
+    options.http.timeouts.request = Duration::from_secs(20);
+    options.http.max_retries = 1;
+    options
+}
+
+async fn source(server: &Faulty, options: &PyroscopeOptions) -> Arc<dyn Backend> {
+    Arc::clone(Server::open(&server.url(), None, options).await.unwrap().backend())
+}
+
+/// The stacks of an hour.
+async fn stacks(source: &dyn Backend) -> Result<Vec<StackGroup>, Error> {
+    let start = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    let range = TimeRange::new(start, start.saturating_add(3_600_000_000_000)).unwrap();
+    let cpu = ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap();
+    let select = Select::new(cpu, Selector::all(), range);
+    source.stacks(select, Grouping::default(), Report::new()).try_collect().await
+}
+
+/// What the error says, in a line that has no secret in it.
+async fn refused(server: &Faulty, options: &PyroscopeOptions, kind: ErrorKind) -> String {
+    let error = stacks(source(server, options).await.as_ref()).await.unwrap_err();
+    let line = error.to_string();
+    assert_eq!(error.kind(), kind, "{line}");
+    assert!(!line.contains('\n'), "{line}");
+    assert!(!format!("{error:?} {:?}", error.hint()).contains(TOKEN), "{error:?}");
+    line.replace(&server.url(), "URL")
+}
+
+fn proto(message: &impl Message) -> Vec<Step> {
+    vec![Step::Send(answer(200, PROTO, &message.encode_to_vec()))]
+}
+
+fn tree(bytes: Vec<u8>) -> Vec<Step> {
+    proto(&SelectMergeStacktracesResponse { tree: bytes.into(), ..Default::default() })
+}
+
+/// The tree of stacks that are written one a line.
+fn of_text(text: &str) -> Vec<Step> {
+    match text {
+        "" => tree(Vec::new()),
+        text => tree(pyroscope_tree::encode(&folded::decode(text.as_bytes()).unwrap().into_tree())),
+    }
+}
+
+fn graph(levels: &[&[i64]], names: &[&str]) -> Vec<Step> {
+    let levels = levels.iter().map(|values| Level { values: values.to_vec() });
+    let graph = FlameGraph {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        levels: levels.collect(),
+        total: 5,
+        max_self: 5,
+    };
+    proto(&SelectMergeStacktracesResponse { flamegraph: Some(graph), ..Default::default() })
+}
+
+#[tokio::test]
+async fn a_level_names_no_function() {
+    let server = server(|is_border| match is_border {
+        true => of_text(""),
+        false => graph(&[&[0, 5, 0, 0], &[0, 5, 5, 1_000_000_000]], &["total", "main"]),
+    })
+    .await;
+    let said = refused(&server, &options(), ErrorKind::Unreadable).await;
+    assert!(said.starts_with("cannot read the stacks of URL: "), "{said}");
+    assert!(said.contains("1000000000"), "{said}");
+}
+
+#[tokio::test]
+async fn levels_are_no_bars() {
+    let server = server(|is_border| match is_border {
+        true => of_text(""),
+        false => graph(&[&[0, 5, 0, 0], &[0, 5, 5]], &["total", "main"]),
+    })
+    .await;
+    let said = refused(&server, &options(), ErrorKind::Unreadable).await;
+    assert!(said.starts_with("cannot read the stacks of URL: "), "{said}");
+}
+
+#[tokio::test]
+async fn a_tree_announces_a_billion_children() {
+    // No name, no value, 10^9 children, and not one of them.
+    let server = server(|_| tree(vec![0, 0, 0x80, 0x94, 0xeb, 0xdc, 0x03])).await;
+    let said = refused(&server, &options(), ErrorKind::Unreadable).await;
+    assert!(said.starts_with("cannot read the stacks of URL: "), "{said}");
+    assert!(said.contains("1000000000"), "{said}");
+}
+
+#[tokio::test]
+async fn the_border_has_more_than_the_whole() {
+    let server = server(|is_border| match is_border {
+        true => of_text("main;serve 7\n"),
+        false => of_text("main;serve 5\n"),
+    })
+    .await;
+    let said = refused(&server, &options(), ErrorKind::Changed).await;
+    assert!(said.starts_with("cannot tell the stacks of "), "{said}");
+    assert!(said.contains("at URL: data came in while they were asked for, twice"), "{said}");
+    // One for the features and the version each, and twice two for the stacks.
+    assert_eq!(server.seen().len(), 2 + 4);
+}
+
+#[tokio::test]
+async fn the_border_has_what_the_whole_has_not() {
+    let server = server(|is_border| match is_border {
+        true => of_text("main;other 1\n"),
+        false => of_text("main;serve 5\n"),
+    })
+    .await;
+    refused(&server, &options(), ErrorKind::Changed).await;
+}
+
+#[tokio::test]
+async fn the_border_is_taken_off() {
+    let server = server(|is_border| match is_border {
+        true => of_text("main;serve 2\n"),
+        false => of_text("main;serve 5\nmain 1\n"),
+    })
+    .await;
+    let groups = stacks(source(&server, &options()).await.as_ref()).await.unwrap();
+    let expected = folded::decode(b"main;serve 3\nmain 1\n").unwrap().into_tree();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(groups[0].tree, expected);
+}
+
+#[tokio::test]
+async fn a_body_is_cut_in_half() {
+    let server = server(|_| {
+        let whole = answer(200, PROTO, &[7; 1000]);
+        vec![Step::Send(whole[..whole.len() / 2].to_vec()), Step::Close]
+    })
+    .await;
+    let said = refused(&server, &options(), ErrorKind::Unavailable).await;
+    assert!(said.contains("of 1000 bytes"), "{said}");
+}
+
+#[tokio::test]
+async fn a_page_is_no_answer() {
+    let server = server(|_| {
+        vec![Step::Send(answer(200, &[("Content-Type", "text/html")], b"<html>log in</html>"))]
+    })
+    .await;
+    let said = refused(&server, &options(), ErrorKind::Unreadable).await;
+    assert_eq!(
+        said,
+        "cannot ask for stacks at URL: the answer is text/html, and not application/proto"
+    );
+}
+
+#[tokio::test]
+async fn a_body_has_no_end() {
+    // Of a gigabyte no more is taken than is allowed.
+    let server = server(|_| {
+        vec![
+            Step::Send(head(200, &[PROTO[0], ("Connection", "close")])),
+            Step::Repeat(vec![1; 1 << 16]),
+        ]
+    })
+    .await;
+    let mut options = options();
+    options.http.max_answer_bytes = 1 << 20;
+    let said = refused(&server, &options, ErrorKind::Unavailable).await;
+    assert!(
+        said.contains("1.0 MiB") || said.contains("1 MiB") || said.contains("1048576"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message() {
+    let server = server(|_| vec![Step::Send(answer(200, PROTO, &[0xff; 64]))]).await;
+    let said = refused(&server, &options(), ErrorKind::Unreadable).await;
+    assert!(said.starts_with("cannot ask for stacks at URL: its answer is damaged: "), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_not_waited_for() {
+    let server = server(|_| vec![Step::Hang]).await;
+    let source = source(&server, &options()).await;
+    let asked = tokio::time::timeout(Duration::from_millis(200), stacks(source.as_ref())).await;
+    assert!(asked.is_err(), "{asked:?}");
+    // Both requests end on the wire.
+    tokio::time::timeout(Duration::from_secs(10), server.closed(2)).await.unwrap();
+}
