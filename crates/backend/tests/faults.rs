@@ -866,7 +866,7 @@ async fn secrets_stay_secrets() {
             has_no_secret(&Door::new("http://localhost", &options).unwrap_err(), key);
         }
     });
-    futures::future::join_all(each).await;
+    future::join_all(each).await;
     // What is wrong is quoted by adapters, what is right is left as it is.
     let mut options = options();
     options.token = Some(Secret::new("hidden-token"));

@@ -21,9 +21,10 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::{
     Error, TypeChoice,
+    measured::{Tables, is_quantity},
     meta::MetaExec,
     scan::ScanExec,
-    schema::{MEASURE, UNIT},
+    schema::UNIT,
 };
 
 /// The rows of a statement, as a stream of record batches. Dropping it stops the work.
@@ -62,17 +63,20 @@ pub struct ScanFacts {
 }
 
 impl Answer {
-    pub(crate) fn new(plan: &Arc<dyn ExecutionPlan>, stream: SendableRecordBatchStream) -> Self {
+    pub(crate) fn new(
+        plan: &Arc<dyn ExecutionPlan>,
+        measured: &[Option<Tables>],
+        stream: SendableRecordBatchStream,
+    ) -> Self {
         let (mut facts, mut of_catalogue) = (Vec::new(), Vec::new());
         collect_facts(plan, &mut facts, &mut of_catalogue);
-        // What a catalogue table lists has no unit, and takes none away.
-        let schema = with_unit(&stream.schema(), &facts);
         facts.append(&mut of_catalogue);
+        let schema = with_units(&stream.schema(), measured, &facts);
         Self { schema, facts, stream }
     }
 
     /// The columns. The metadata of a measure, and of a plain sum of it, have its `unit`, such as `nanoseconds`, where
-    /// all that was read has the same.
+    /// all that was read for it has the same.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -108,20 +112,31 @@ fn collect_facts(
     }
 }
 
-/// The schema with units, if there is one unit only.
-fn with_unit(schema: &SchemaRef, facts: &[ScanFacts]) -> SchemaRef {
-    let units: BTreeSet<&str> =
-        facts.iter().flat_map(|f| &f.profile_types).map(ProfileType::sample_unit).collect();
-    let Some(unit) = units.first().filter(|_| units.len() == 1) else { return Arc::clone(schema) };
-    let fields = schema.fields().iter().map(|field| match field.metadata().get(MEASURE) {
-        Some(_) => {
-            let mut metadata = field.metadata().clone();
-            metadata.insert(UNIT.to_owned(), (*unit).to_owned());
-            Arc::new(field.as_ref().clone().with_metadata(metadata))
+/// The schema with the unit of each column that has one.
+fn with_units(schema: &SchemaRef, measured: &[Option<Tables>], facts: &[ScanFacts]) -> SchemaRef {
+    let fields = schema.fields().iter().enumerate().map(|(idx, field)| {
+        let tables = measured.get(idx).and_then(Option::as_ref);
+        let tables = tables.filter(|_| is_quantity(field.data_type()));
+        match tables.and_then(|tables| unit(tables, facts)) {
+            Some(unit) => {
+                let mut metadata = field.metadata().clone();
+                metadata.insert(UNIT.to_owned(), unit.to_owned());
+                Arc::new(field.as_ref().clone().with_metadata(metadata))
+            }
+            None => Arc::clone(field),
         }
-        None => Arc::clone(field),
     });
     Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
+}
+
+/// The unit of all that was read of some tables, if it is one.
+fn unit<'a>(tables: &Tables, facts: &'a [ScanFacts]) -> Option<&'a str> {
+    let is_read = |scan: &&ScanFacts| {
+        tables.iter().any(|(source, table)| *source == scan.source && *table == scan.table)
+    };
+    let types = facts.iter().filter(is_read).flat_map(|scan| &scan.profile_types);
+    let units: BTreeSet<&str> = types.map(ProfileType::sample_unit).collect();
+    units.first().copied().filter(|_| units.len() == 1)
 }
 
 impl Stream for Answer {

@@ -166,7 +166,7 @@ pub(crate) async fn plan(
     let options = Options::of(session);
     let capabilities = backend.capabilities();
 
-    let speaks_of_time = table.speaks_of().time;
+    let speaks_of_time = table.noted().speaks_of.time;
     let times = Asked::of(&source, &conditions, speaks_of_time, &options, session)?;
     let range = times.hull;
     let types = backend.profile_types(range).await?;
@@ -184,9 +184,11 @@ pub(crate) async fn plan(
     if times.times.ranges().is_empty() && times.is_chosen {
         notices.push(notice("no time is in the range: its bounds exclude each other"));
     }
-    let sums: Result<Vec<Part>, Error> =
-        table.sums().iter().map(|sum| sum.check(session, &profile_types)).collect();
-    let sums = sums?;
+    if let Some(width) = table.noted().speaks_of.bins.filter(|width| *width < capabilities.grain) {
+        let grain = capabilities.grain;
+        notices.push(notice(&format!("bins of {width} are finer than its grain of {grain}")));
+    }
+    let sums = table.noted().parts(session, &profile_types)?;
 
     let only_type = match profile_types.as_slice() {
         [one] => Some(one.clone()),
@@ -314,13 +316,16 @@ impl Asked {
         }
         let (default, is_set) = options.range(options::statement_time(session), is_finite)?;
         let is_chosen = is_set || said != Times::all();
-        if !is_chosen && !is_finite && speaks_of_time {
+        // Whatever it says of the time between, an open range would be cut to the default's in silence.
+        let is_open = said.hull() == Some(TimeRange::ALL);
+        let is_said = speaks_of_time || conditions.iter().any(|c| matches!(c, Condition::Times(_)));
+        if is_open && !is_set && !is_finite && is_said {
             let what = format!(
-                "the condition on time gives no bound, and {} has no first profile to begin with",
+                "what is said of time gives no bound, and {} has no first profile to begin with",
                 source.name
             );
             return Err(Error::new(ErrorKind::Query, what).with_hint(
-                "add a bound such as time >= now() - INTERVAL '1 hour', or --from, or SET flamesql.from",
+                "add a bound such as WHERE time >= now() - INTERVAL '1 hour', or --from, or SET flamesql.from",
             ));
         }
         let Some(hull) = said.hull() else {
@@ -413,7 +418,8 @@ async fn profile_types(
         return Ok((Vec::new(), TypeChoice::Only));
     }
     // Who speaks of the type does not mean a default that he did not name.
-    let speaks = table.speaks_of().profile_type || table.coarse().is_some_and(|c| c.profile_type);
+    let speaks =
+        table.noted().speaks_of.profile_type || table.coarse().is_some_and(|c| c.profile_type);
     if speaks && types.len() > 1 && options.profile_type.is_none() {
         return Err(no_type("no profile type is named, though the statement speaks of it", types));
     }

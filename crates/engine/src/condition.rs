@@ -180,6 +180,12 @@ pub(crate) fn operands(expr: &Expr, op: Operator) -> Vec<&Expr> {
     operands
 }
 
+/// Whether an operator compares its two sides.
+pub(crate) fn is_comparison(op: Operator) -> bool {
+    // DataFusion has this list under another name.
+    op.supports_propagation()
+}
+
 /// Whether an expression looks beyond its own row.
 pub(crate) fn is_beyond(expr: &Expr) -> bool {
     matches!(

@@ -22,6 +22,7 @@ use crate::{
     rounds::RoundsEnd,
     speaks::WhatIsSpokenOf,
     sum::CheckedSum,
+    terms::TermsAreAlike,
     times::BinsHaveWidth,
     unique::UnnestIsNotUnique,
     units::SameUnits,
@@ -161,6 +162,7 @@ impl Engine {
         context.register_relation_planner(Arc::new(Neighbours(Arc::clone(&self.schemas))))?;
         context.add_analyzer_rule(Arc::new(OriginsStay));
         context.add_analyzer_rule(Arc::new(UnnestIsNotUnique));
+        context.add_analyzer_rule(Arc::new(TermsAreAlike));
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_analyzer_rule(Arc::new(BinsHaveWidth));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));

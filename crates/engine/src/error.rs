@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use datafusion::{common::SchemaError, error::DataFusionError};
 
+use crate::nearest::nearest;
+
 /// Why a statement has no answer.
 ///
 /// `Display` is one line; [`Error::hint`] says what to do next, where that is known, and [`Error::excerpt`] shows the
@@ -148,14 +150,21 @@ impl From<DataFusionError> for Error {
         }
         let mut ours = Self::new(kind, message.trim_end().to_owned());
         if let DataFusionError::SchemaError(schema, _) = root
-            && let SchemaError::FieldNotFound { valid_fields, .. } = schema.as_ref()
+            && let SchemaError::FieldNotFound { field, valid_fields } = schema.as_ref()
         {
             let names: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
             // The fields are told in the hint, and need not stand in the message as well.
             if let Some((first, _)) = ours.message.split_once("\nValid fields are") {
                 ours.message = first.to_owned();
             }
-            ours = ours.with_hint(format!("columns here: {}", names.join(", ")));
+            let all = match names.as_slice() {
+                [] => "there are no columns here".to_owned(),
+                names => format!("columns here: {}", names.join(", ")),
+            };
+            ours = match nearest(field.name(), names.iter().copied()) {
+                Some(meant) => ours.with_hint(format!("did you mean {meant}? {all}")),
+                None => ours.with_hint(all),
+            };
         } else if ours.message.starts_with("table '") && ours.message.ends_with("not found") {
             ours = ours.with_hint("SHOW TABLES lists those that there are");
         }
@@ -166,6 +175,14 @@ impl From<DataFusionError> for Error {
 /// The error of a regex that DataFusion compiles by itself, as those of our own functions are told. It comes as text: the
 /// regex and carets below it, and behind that what is wrong.
 fn of_regex(message: &str) -> Option<Error> {
+    if let Some((_, told)) = message.split_once("CompiledTooBig(") {
+        let limit = told.split(')').next().unwrap_or_default();
+        let what = format!("a regex comes to more than the limit of {limit} bytes");
+        return Some(
+            Error::new(ErrorKind::Syntax, what)
+                .with_hint("repeat less: (a{1000}){1000} is a million times a"),
+        );
+    }
     let (_, told) = message.split_once("regex parse error:\n")?;
     let mut lines = told.lines();
     let (regex, carets, what) = (lines.next()?, lines.next()?, lines.next()?);

@@ -12,7 +12,7 @@ use datafusion::{
 };
 use flamesql_profile::{TimeRange, Timestamp, parse_time};
 
-use crate::Error;
+use crate::{Error, ErrorKind, nearest::nearest};
 
 /// How a session differs from the usual.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,7 @@ impl ExtensionOptions for Options {
     }
 
     fn set(&mut self, key: &str, value: &str) -> DataFusionResult<()> {
+        Self::check(key).map_err(Error::into_datafusion)?;
         ExtensionOptions::set(&mut self.0, key, value)
     }
 
@@ -114,6 +115,47 @@ impl Options {
             max_nodes: options.max_nodes.unwrap_or(default.max_nodes),
             ..default
         })
+    }
+
+    /// Makes one of them what it is where nobody says anything.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of that name.
+    pub(crate) fn reset(&mut self, key: &str) -> Result<(), Error> {
+        Self::check(key)?;
+        let default = Fields::default();
+        match key {
+            "from" => self.0.from = default.from,
+            "to" => self.0.to = default.to,
+            "profile_type" => self.0.profile_type = default.profile_type,
+            "strict" => self.0.strict = default.strict,
+            "max_requests" => self.0.max_requests = default.max_requests,
+            "max_nodes" => self.0.max_nodes = default.max_nodes,
+            _ => self.0.pushdown = default.pushdown,
+        }
+        Ok(())
+    }
+
+    /// Says that a setting is none of these, and which was probably meant.
+    ///
+    /// # Errors
+    ///
+    /// If it is none of them.
+    pub(crate) fn check(key: &str) -> Result<(), Error> {
+        let known = Fields::default().entries();
+        let mut names = known.iter().map(|entry| entry.key.as_str());
+        if names.any(|name| name == key) {
+            return Ok(());
+        }
+        let names: Vec<&str> = known.iter().map(|entry| entry.key.as_str()).collect();
+        let all = format!("flamesql.* are {}", names.join(", "));
+        let hint = match nearest(key, names) {
+            Some(meant) => format!("did you mean {}.{meant}? {all}", Self::PREFIX),
+            None => all,
+        };
+        let what = format!("there is no setting {}.{key}", Self::PREFIX);
+        Err(Error::new(ErrorKind::Syntax, what).with_hint(hint))
     }
 
     pub(crate) fn of(session: &dyn Session) -> Self {

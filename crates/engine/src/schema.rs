@@ -1,6 +1,6 @@
 //! The tables and their columns.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
@@ -86,10 +86,18 @@ impl TableKind {
 
 /// The key of a column's comment in its metadata.
 const COMMENT: &str = "comment";
-/// The key under which the metadata of a measure, and of its sums, say that it is one.
-pub(crate) const MEASURE: &str = "flamesql.measure";
 /// The key of a measure's unit in the metadata of an answer, such as `nanoseconds`.
 pub(crate) const UNIT: &str = "unit";
+
+/// The same columns with nothing said of them.
+pub(crate) fn plain(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter();
+    Arc::new(Schema::new(
+        fields
+            .map(|field| field.as_ref().clone().with_metadata(HashMap::new()))
+            .collect::<Vec<_>>(),
+    ))
+}
 
 /// A field with a comment.
 pub(crate) fn said(field: Field, comment: &str) -> Field {
@@ -97,9 +105,7 @@ pub(crate) fn said(field: Field, comment: &str) -> Field {
 }
 
 fn measure(name: &str, comment: &str) -> Field {
-    let mut field = said(Field::new(name, DataType::Int64, false), comment);
-    field.metadata_mut().insert(MEASURE.to_owned(), name.to_owned());
-    field
+    said(Field::new(name, DataType::Int64, false), comment)
 }
 
 pub(crate) fn with_labels(

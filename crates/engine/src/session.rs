@@ -1,6 +1,7 @@
 //! Running statements.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     future::{Future, poll_fn},
     pin::pin,
@@ -14,11 +15,11 @@ use datafusion::{
         SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::{LogicalPlan, PlanType},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, PlanType},
     physical_plan::{ExecutionPlan, execute_stream, explain::ExplainExec},
     prelude::{SQLOptions, SessionContext},
     sql::{
-        parser::{DFParserBuilder, Statement},
+        parser::{DFParserBuilder, ResetStatement, Statement},
         sqlparser::ast,
     },
 };
@@ -27,6 +28,8 @@ use flamesql_profile::TimeRange;
 use crate::{
     Answer, Error, ErrorKind,
     catalog::{self, Source},
+    clauses::{self, Looks},
+    measured::measured,
     nearest::nearest,
     options::{self, Explaining, Options},
     size,
@@ -99,6 +102,7 @@ impl Session {
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
         size::check_tables(&statement)?;
+        clauses::check(&statement, &|name| self.looks(name))?;
         // Before anyone counts its values: the others that write are refused by the plan below.
         if let Statement::Statement(statement) = &statement
             && matches!(statement.as_ref(), ast::Statement::Insert(_))
@@ -106,16 +110,20 @@ impl Session {
             return Err(Error::new(ErrorKind::Syntax, "DML not supported: Insert"));
         }
         let spoken = spoken::range(&statement, options::now());
-        let plan = loop {
-            match SPOKEN.scope(spoken, self.plan(statement.clone())).await {
-                Ok(plan) => break plan,
-                // A label that no profile of the range had is no column yet; it is looked up once.
-                Err(error) if self.found_label(&error, spoken).await => {}
-                Err(error) => return Err(self.explain_error(error)),
-            }
+        let plan = match own_setting(&statement) {
+            Some(key) => self.reset(&key)?,
+            None => loop {
+                match SPOKEN.scope(spoken, self.plan(statement.clone())).await {
+                    Ok(plan) => break plan,
+                    // A label that no profile of the range had is no column yet; it is looked up once.
+                    Err(error) if self.found_label(&error, spoken).await => {}
+                    Err(error) => return Err(self.explain_error(error)),
+                }
+            },
         };
         size::check_plan(&plan)?;
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
+        let measured = measured(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
         let (mut state, plan) = frame.into_parts();
         if matches!(plan, LogicalPlan::Explain(_)) {
@@ -126,12 +134,36 @@ impl Session {
             return Err(error);
         }
         let stream = execute_stream(Arc::clone(&plan), Arc::new((&state).into()))?;
-        Ok(Answer::new(&plan, stream))
+        Ok(Answer::new(&plan, &measured, stream))
     }
 
     async fn plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
         let state: SessionState = self.context.state();
         state.statement_to_plan(statement).await
+    }
+
+    /// Resets a setting of ours, which DataFusion does not do, and gives a plan for the answer.
+    fn reset(&self, key: &str) -> Result<LogicalPlan, Error> {
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        let extensions = &mut state.config_mut().options_mut().extensions;
+        if let Some(options) = extensions.get_mut::<Options>() {
+            options.reset(key)?;
+        }
+        Ok(LogicalPlanBuilder::empty(false).build()?)
+    }
+
+    /// What a function of some name looks at.
+    fn looks(&self, name: &str) -> Looks {
+        let state = self.context.state_ref();
+        let state = state.read();
+        let is_scalar = state.scalar_functions().contains_key(name)
+            || state.higher_order_functions().contains_key(name);
+        match is_scalar {
+            true => Looks::Row,
+            false if state.window_functions().contains_key(name) => Looks::Window,
+            false => Looks::Set,
+        }
     }
 
     /// Whether an error is about a column that is a label after all.
@@ -149,8 +181,21 @@ impl Session {
     /// The error with what was probably meant.
     fn explain_error(&self, error: DataFusionError) -> Error {
         let error = Error::from(error);
-        let table = error
-            .to_string()
+        let text = error.to_string();
+        let quoted = |before: &str| {
+            let rest = text.strip_prefix(before)?;
+            rest.split('\'').next().map(str::to_owned)
+        };
+        if let Some(name) = quoted("Invalid function '") {
+            return self.no_function(&name);
+        }
+        if text.ends_with("which can be viewed with 'SHOW'")
+            && let Some(key) = quoted("'").as_deref().and_then(|name| name.strip_prefix(OWN))
+            && let Err(unknown) = Options::check(key)
+        {
+            return unknown;
+        }
+        let table = text
             .strip_prefix("table '")
             .and_then(|rest| rest.strip_suffix("' not found"))
             .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
@@ -161,10 +206,38 @@ impl Session {
         }
     }
 
+    fn no_function(&self, name: &str) -> Error {
+        let state = self.context.state_ref();
+        let state = state.read();
+        let names = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.higher_order_functions().keys());
+        // The same one each time.
+        let names: BTreeSet<&str> = names.map(String::as_str).collect();
+        let all = "SHOW FUNCTIONS lists those that there are";
+        let hint = match nearest(name, names) {
+            Some(meant) => format!("did you mean {meant}? {all}"),
+            None => all.to_owned(),
+        };
+        Error::new(ErrorKind::Syntax, format!("there is no function {name}")).with_hint(hint)
+    }
+
     /// The session underneath, for what only DataFusion can do. Its tables, functions and rules are all there.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
+}
+
+/// The prefix of our own settings.
+const OWN: &str = "flamesql.";
+
+/// Which of our own settings a RESET is about.
+fn own_setting(statement: &Statement) -> Option<String> {
+    let Statement::Reset(ResetStatement::Variable(name)) = statement else { return None };
+    name.to_string().to_lowercase().strip_prefix(OWN).map(str::to_owned)
 }
 
 /// Why the plan that EXPLAIN is asked for cannot be made: DataFusion has the error among what it shows, or, if a rule found

@@ -15,7 +15,7 @@ use datafusion::{
     sql::{
         parser::Statement,
         sqlparser::{
-            ast::{Ident, ObjectName, Query, Visit, Visitor},
+            ast::{Expr as SqlExpr, GroupByExpr, Ident, ObjectName, Query, Select, Visit, Visitor},
             dialect::GenericDialect,
             keywords::Keyword,
             tokenizer::{Token, Tokenizer},
@@ -35,6 +35,8 @@ const MAX_CHAIN: usize = 400;
 const MAX_SELECTS: usize = 150;
 /// How many tables a statement may read: what is named in WITH is read each time that it is named.
 const MAX_TABLES: usize = 256;
+/// How many sets of keys a SELECT may group by: CUBE of n keys is 2^n of them, and each is planned by itself.
+const MAX_SETS: usize = 4096;
 /// How many levels an expression may have when those of all SELECTs below are put into it.
 const MAX_DEPTH: usize = 400;
 
@@ -109,7 +111,7 @@ pub(crate) fn check(sql: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses statements that come to too many tables.
+/// Refuses statements that come to too many tables or sets of keys.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), Error> {
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
@@ -119,11 +121,7 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), Error> {
     let mut tables = Tables { open: vec![Scope::default()] };
     match statement.visit(&mut tables) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => {
-            let what = format!("the statement comes to more than {MAX_TABLES} tables");
-            Err(Error::new(ErrorKind::Syntax, what)
-                .with_hint("what is named in WITH counts each time that it is named"))
-        }
+        ControlFlow::Break(error) => Err(error),
     }
 }
 
@@ -143,16 +141,35 @@ struct Scope {
 }
 
 impl Visitor for Tables {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let GroupByExpr::Expressions(keys, _) = &select.group_by else {
+            return ControlFlow::Continue(());
+        };
+        let n_sets = keys.iter().map(n_sets).fold(1, usize::saturating_mul);
+        if n_sets <= MAX_SETS {
+            return ControlFlow::Continue(());
+        }
+        let n_sets = match n_sets {
+            usize::MAX => "more sets of keys than can be counted".to_owned(),
+            n => format!("{n} sets of keys"),
+        };
+        let what = format!("GROUP BY comes to {n_sets}, more than the limit of {MAX_SETS}");
+        ControlFlow::Break(
+            Error::new(ErrorKind::Syntax, what)
+                .with_hint("write those that are wanted: GROUP BY GROUPING SETS ((a, b), (a), ())"),
+        )
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let with = query.with.iter().flat_map(|with| &with.cte_tables);
         let names = with.map(|cte| (std::ptr::from_ref(cte.query.as_ref()), name(&cte.alias.name)));
         self.open.push(Scope { names: names.collect(), ..Scope::default() });
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let (Some(done), Some(outer)) = (self.open.pop(), self.open.last_mut()) else {
             return ControlFlow::Continue(());
         };
@@ -162,12 +179,18 @@ impl Visitor for Tables {
             None => outer.n_tables += done.n_tables,
         }
         match done.n_tables.max(outer.n_tables) > MAX_TABLES {
-            true => ControlFlow::Break(()),
+            true => {
+                let what = format!("the statement comes to more than {MAX_TABLES} tables");
+                ControlFlow::Break(
+                    Error::new(ErrorKind::Syntax, what)
+                        .with_hint("what is named in WITH counts each time that it is named"),
+                )
+            }
             false => ControlFlow::Continue(()),
         }
     }
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
         let named = match relation.0.as_slice() {
             [part] => part.as_ident().map(name).and_then(|name| {
                 self.open.iter().rev().find_map(|scope| scope.named.get(&name).copied())
@@ -178,6 +201,23 @@ impl Visitor for Tables {
             scope.n_tables += named.unwrap_or(1).max(1);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// How many sets of keys one item of GROUP BY comes to.
+fn n_sets(key: &SqlExpr) -> usize {
+    match key {
+        SqlExpr::Nested(inner) => n_sets(inner),
+        SqlExpr::Rollup(keys) => keys.len() + 1,
+        SqlExpr::Cube(keys) => u32::try_from(keys.len())
+            .ok()
+            .and_then(|n| 1_usize.checked_shl(n))
+            .unwrap_or(usize::MAX),
+        SqlExpr::GroupingSets(sets) => {
+            let of_set = |set: &Vec<SqlExpr>| set.iter().map(n_sets).fold(1, usize::saturating_mul);
+            sets.iter().map(of_set).fold(0, usize::saturating_add)
+        }
+        _ => 1,
     }
 }
 

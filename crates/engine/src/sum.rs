@@ -20,7 +20,7 @@ use datafusion::{
     },
 };
 
-use crate::{Error, ErrorKind, schema::MEASURE};
+use crate::{Error, ErrorKind};
 
 /// As many digits as 128 bits always hold. Sums of fewer than 2^62 values of 64 bits have no more.
 const STATE: DataType = DataType::Decimal128(38, 0);
@@ -54,17 +54,6 @@ impl AggregateUDFImpl for CheckedSum {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         self.inner.return_type(types)
-    }
-
-    /// A sum of a measure is one.
-    fn return_field(&self, args: &[FieldRef]) -> Result<FieldRef> {
-        let types: Vec<DataType> = args.iter().map(|arg| arg.data_type().clone()).collect();
-        let field = Field::new(self.name(), self.return_type(&types)?, true);
-        let measure = args.first().and_then(|arg| arg.metadata().get(MEASURE));
-        Ok(Arc::new(match measure {
-            Some(measure) => field.with_metadata([(MEASURE.to_owned(), measure.clone())].into()),
-            None => field,
-        }))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

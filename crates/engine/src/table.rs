@@ -11,7 +11,7 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown},
     physical_plan::ExecutionPlan,
 };
-use flamesql_profile::Step;
+use flamesql_profile::{ProfileType, Step};
 
 use crate::{
     Error, ErrorKind, TableKind, ask,
@@ -19,7 +19,8 @@ use crate::{
     coarse::Coarse,
     condition::{self, Condition},
     scan::ScanExec,
-    units::Added,
+    schema,
+    units::{Added, Part},
     why::Why,
 };
 
@@ -33,9 +34,26 @@ pub(crate) struct AdditiveTable {
     coarse: Option<Coarse>,
     /// Why the rows of R are read below an aggregate.
     why: Option<Why>,
+    noted: Noted,
+}
+
+/// What rules that look at a whole statement write on the tables that it is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Noted {
     /// What is added up above.
-    sums: Vec<Added>,
-    speaks_of: SpeaksOf,
+    pub(crate) sums: Vec<Added>,
+    pub(crate) speaks_of: SpeaksOf,
+}
+
+impl Noted {
+    /// What the sums take from a scan, when its types are known.
+    pub(crate) fn parts(
+        &self,
+        session: &dyn Session,
+        types: &[ProfileType],
+    ) -> Result<Vec<Part>, Error> {
+        self.sums.iter().map(|sum| sum.check(session, types)).collect()
+    }
 }
 
 /// What a statement speaks about beyond the conditions that a scan takes over.
@@ -43,6 +61,8 @@ pub(crate) struct AdditiveTable {
 pub(crate) struct SpeaksOf {
     pub(crate) profile_type: bool,
     pub(crate) time: bool,
+    /// The least width of bins of time.
+    pub(crate) bins: Option<Step>,
 }
 
 impl AdditiveTable {
@@ -55,8 +75,7 @@ impl AdditiveTable {
             label_columns,
             coarse: None,
             why: None,
-            sums: Vec::new(),
-            speaks_of: SpeaksOf::default(),
+            noted: Noted::default(),
         }
     }
 
@@ -68,26 +87,21 @@ impl AdditiveTable {
         Self { why: Some(why), ..self.clone() }
     }
 
-    pub(crate) fn with_sum(&self, sum: Added) -> Self {
-        let mut table = self.clone();
-        table.sums.push(sum);
-        table
+    pub(crate) fn with_noted(&self, noted: Noted) -> Self {
+        Self { noted, ..self.clone() }
     }
 
-    pub(crate) fn with_speaks_of(&self, speaks_of: SpeaksOf) -> Self {
-        Self { speaks_of, ..self.clone() }
+    /// The same table, of whose columns nothing is said.
+    pub(crate) fn plain(&self) -> Self {
+        Self { schema: schema::plain(&self.schema), ..self.clone() }
     }
 
     pub(crate) fn why(&self) -> Option<&Why> {
         self.why.as_ref()
     }
 
-    pub(crate) fn sums(&self) -> &[Added] {
-        &self.sums
-    }
-
-    pub(crate) fn speaks_of(&self) -> SpeaksOf {
-        self.speaks_of
+    pub(crate) fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {

@@ -3,6 +3,8 @@
 //! Comparisons of `time`, and of `date_bin`, `date_trunc` and the date of it, with literals, put together with AND, OR
 //! and NOT. All are monotone in time, so each comparison is true on one side of a place that can be worked out.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::{
     common::{
@@ -10,8 +12,10 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator, expr::InList},
-    optimizer::AnalyzerRule,
+    logical_expr::{
+        Between, BinaryExpr, Expr, LogicalPlan, Operator, expr::InList, simplify::SimplifyContext,
+    },
+    optimizer::{AnalyzerRule, simplify_expressions::ExprSimplifier},
 };
 use flamesql_profile::{Step, TimeRange, Timestamp};
 
@@ -252,13 +256,16 @@ impl AnalyzerRule for BinsHaveWidth {
         "bins_have_width"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.apply_with_subqueries(|node| {
             node.apply_expressions(|expr| {
                 expr.apply(|e| match e {
                     Expr::ScalarFunction(call)
                         if call.name() == "date_bin"
-                            && call.args.first().is_some_and(is_backward) =>
+                            && call
+                                .args
+                                .first()
+                                .is_some_and(|width| is_backward(width, config)) =>
                     {
                         let what = "date_bin: the width of a bin is not above zero";
                         Err(Error::new(ErrorKind::Query, what)
@@ -273,16 +280,25 @@ impl AnalyzerRule for BinsHaveWidth {
     }
 }
 
-/// Whether a width is a literal of nothing or less, in all its parts.
-fn is_backward(width: &Expr) -> bool {
+/// Whether a width that can be worked out comes to nothing or less.
+fn is_backward(width: &Expr, config: &ConfigOptions) -> bool {
+    if !width.column_refs().is_empty() || width.is_volatile() {
+        return false;
+    }
+    let context = SimplifyContext::builder().with_config_options(Arc::new(config.clone())).build();
+    let Ok(Expr::Literal(width, _)) = ExprSimplifier::new(context).simplify(width.clone()) else {
+        return false;
+    };
     match width {
-        Expr::Negative(inner) => matches!(inner.as_ref(), Expr::Literal(..)) && !is_backward(inner),
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(width)), _) => {
-            width.months <= 0 && width.days <= 0 && width.nanoseconds <= 0
+        // What has months and anything else DataFusion refuses.
+        ScalarValue::IntervalMonthDayNano(Some(width)) if width.months != 0 => width.months < 0,
+        ScalarValue::IntervalMonthDayNano(Some(width)) => {
+            i128::from(width.days) * i128::from(DAY) + i128::from(width.nanoseconds) <= 0
         }
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(width)), _) => {
-            width.days <= 0 && width.milliseconds <= 0
+        ScalarValue::IntervalDayTime(Some(width)) => {
+            i64::from(width.days) * (DAY / 1_000_000) + i64::from(width.milliseconds) <= 0
         }
+        ScalarValue::IntervalYearMonth(Some(months)) => months <= 0,
         _ => false,
     }
 }

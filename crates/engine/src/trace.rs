@@ -8,10 +8,16 @@ use datafusion::{
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     datasource::{provider_as_source, source_as_provider},
-    logical_expr::{Expr, LogicalPlan, TableScan, utils::grouping_set_to_exprlist},
+    logical_expr::{
+        Expr, LogicalPlan, TableScan, TableSource, WindowFunctionDefinition,
+        expr::AggregateFunction, utils::grouping_set_to_exprlist,
+    },
 };
 
-use crate::table::AdditiveTable;
+use crate::{
+    meta::MetaTable,
+    table::{AdditiveTable, Noted},
+};
 
 /// How many parts, literals aside, the columns of one expression may come to when they are replaced by what they are
 /// below. A column that is twice in each of many SELECTs on each other comes to more than there is memory.
@@ -23,6 +29,61 @@ const ELSEWHERE: &str = " elsewhere";
 /// The additive table of a scan, if it is one.
 pub(crate) fn additive(scan: &TableScan) -> Option<AdditiveTable> {
     source_as_provider(&scan.source).ok()?.downcast_ref::<AdditiveTable>().cloned()
+}
+
+/// A table of ours, of either sort.
+pub(crate) enum Ours {
+    Additive(AdditiveTable),
+    Catalogue(MetaTable),
+}
+
+impl Ours {
+    pub(crate) fn of(scan: &TableScan) -> Option<Self> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        match provider.downcast_ref::<AdditiveTable>() {
+            Some(table) => Some(Self::Additive(table.clone())),
+            None => provider.downcast_ref::<MetaTable>().cloned().map(Self::Catalogue),
+        }
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
+        match self {
+            Self::Additive(table) => table.noted(),
+            Self::Catalogue(table) => table.noted(),
+        }
+    }
+
+    /// The names of its measures: what has a unit.
+    pub(crate) fn measures(&self) -> &'static [&'static str] {
+        match self {
+            Self::Additive(table) => table.kind().measures(),
+            Self::Catalogue(table) => table.kind().measures(),
+        }
+    }
+
+    /// The names of its source and of itself.
+    pub(crate) fn names(&self) -> (&str, &'static str) {
+        match self {
+            Self::Additive(table) => (&table.source().name, table.kind().name()),
+            Self::Catalogue(table) => (&table.source().name, table.kind().name()),
+        }
+    }
+
+    /// With something else noted.
+    fn with_noted(&self, noted: Noted) -> Arc<dyn TableSource> {
+        match self {
+            Self::Additive(table) => provider_as_source(Arc::new(table.with_noted(noted))),
+            Self::Catalogue(table) => provider_as_source(Arc::new(table.with_noted(noted))),
+        }
+    }
+
+    /// With nothing said of its columns.
+    pub(crate) fn plain(&self) -> Arc<dyn TableSource> {
+        match self {
+            Self::Additive(table) => provider_as_source(Arc::new(table.plain())),
+            Self::Catalogue(table) => provider_as_source(Arc::new(table.plain())),
+        }
+    }
 }
 
 /// The expression over `schema` with each of its columns replaced; `None` if it comes to too much.
@@ -72,7 +133,9 @@ pub(crate) fn below(plan: &LogicalPlan, input: &LogicalPlan) -> Result<Option<Ve
     Ok(match plan {
         LogicalPlan::Projection(projection) => Some(projection.expr.iter().map(bare).collect()),
         // By their places, whatever they are called.
-        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) => Some(columns(input.schema())),
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) | LogicalPlan::RecursiveQuery(_) => {
+            Some(columns(input.schema()))
+        }
         LogicalPlan::Aggregate(aggregate) => {
             let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
             let mut below: Vec<Expr> = keys.into_iter().map(bare).collect();
@@ -80,18 +143,70 @@ pub(crate) fn below(plan: &LogicalPlan, input: &LogicalPlan) -> Result<Option<Ve
             let n_ids = aggregate.schema.fields().len() - below.len() - aggregate.aggr_expr.len();
             below.extend((0..n_ids).map(|_| elsewhere("grouping_id")));
             below.extend(aggregate.aggr_expr.iter().map(|expr| match bare(expr) {
-                // A number of rows has no unit.
-                Expr::AggregateFunction(call)
-                    if !["sum", "min", "max", "avg"].contains(&call.func.name()) =>
-                {
+                Expr::AggregateFunction(call) if is_number(call.func.name()) => {
                     elsewhere(call.func.name())
                 }
                 expr => expr,
             }));
             Some(below)
         }
+        LogicalPlan::Window(window) => {
+            let mut below = columns(window.input.schema());
+            below.extend(window.window_expr.iter().map(|expr| of_window(&bare(expr))));
+            Some(below)
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let columns = columns(unnest.input.schema());
+            let of = |idx: &usize| columns.get(*idx).cloned();
+            Some(
+                unnest.dependency_indices.iter().map(of).collect::<Option<_>>().unwrap_or_default(),
+            )
+        }
         _ => None,
     })
+}
+
+/// Whether what an aggregate or a window function gives is a number of its own, whatever the unit of what it is given.
+/// All others are taken to keep that: a function that nobody thought of must not hide a unit.
+fn is_number(function: &str) -> bool {
+    const NUMBERS: [&str; 14] = [
+        "approx_distinct",
+        "bool_and",
+        "bool_or",
+        "corr",
+        "count",
+        "cume_dist",
+        "dense_rank",
+        "grouping",
+        "ntile",
+        "percent_rank",
+        "rank",
+        "regr_count",
+        "regr_r2",
+        "row_number",
+    ];
+    NUMBERS.contains(&function)
+}
+
+/// What a window function gives, as the aggregate that it is or as the value of another row.
+fn of_window(expr: &Expr) -> Expr {
+    let Expr::WindowFunction(call) = expr else { return expr.clone() };
+    let (name, params) = (call.fun.name(), &call.params);
+    match (&call.fun, params.args.first()) {
+        _ if is_number(name) => elsewhere(name),
+        (WindowFunctionDefinition::AggregateUDF(function), _) => {
+            Expr::AggregateFunction(AggregateFunction::new_udf(
+                Arc::clone(function),
+                params.args.clone(),
+                params.distinct,
+                params.filter.clone(),
+                Vec::new(),
+                None,
+            ))
+        }
+        (WindowFunctionDefinition::WindowUDF(_), Some(value)) => value.clone(),
+        _ => elsewhere(name),
+    }
 }
 
 /// A node with some of its inputs exchanged for others of the same columns; `None` if none is.
@@ -203,22 +318,20 @@ pub(crate) trait Subject: Sized {
     fn lower(&self, step: &Step<'_>) -> Result<Self>;
 }
 
-/// What is done with a scan; `None` leaves it as it is.
-pub(crate) type Visit<'a, T> =
-    &'a mut dyn FnMut(&AdditiveTable, &TableScan, &T) -> Option<AdditiveTable>;
+/// What is noted at a scan instead of what is there; `None` leaves it as it is.
+pub(crate) type Visit<'a, T> = &'a mut dyn FnMut(&Ours, &TableScan, &T) -> Option<Noted>;
 
-/// Follows `subject`, in the columns of `plan`, down to each scan of an additive table, which `visit` may exchange.
+/// Follows `subject`, in the columns of `plan`, down to each scan of a table of ours, at which `visit` may note something.
 pub(crate) fn follow<T: Subject>(
     plan: &LogicalPlan,
     subject: &T,
     visit: Visit<'_, T>,
 ) -> Result<Option<LogicalPlan>> {
     if let LogicalPlan::TableScan(scan) = plan {
-        let Some(exchanged) = additive(scan).and_then(|table| visit(&table, scan, subject)) else {
-            return Ok(None);
-        };
+        let Some(table) = Ours::of(scan) else { return Ok(None) };
+        let Some(noted) = visit(&table, scan, subject) else { return Ok(None) };
         let mut scan = scan.clone();
-        scan.source = provider_as_source(Arc::new(exchanged));
+        scan.source = table.with_noted(noted);
         return Ok(Some(LogicalPlan::TableScan(scan)));
     }
     let mut nth = 0..;

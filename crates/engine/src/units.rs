@@ -31,6 +31,8 @@ use flamesql_profile::ProfileType;
 
 use crate::{
     Error, ErrorKind,
+    condition::is_comparison,
+    meta::MetaExec,
     scan::ScanExec,
     trace::{Step, Subject, columns_in, follow},
     values::{VALUE, all_true, evaluate},
@@ -67,7 +69,7 @@ pub(crate) struct Added {
 }
 
 /// What a sum takes from one scan, when the types of that are known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     id: u64,
     is_in_row: bool,
@@ -254,13 +256,17 @@ impl PhysicalOptimizerRule for SameUnits {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut scans = Vec::new();
+        let mut all: Vec<Part> = Vec::new();
         plan.apply(|node| {
-            scans.extend(node.downcast_ref::<ScanExec>().map(|scan| Arc::clone(scan.plan())));
+            if let Some(scan) = node.downcast_ref::<ScanExec>() {
+                all.extend(scan.plan().sums.iter().cloned());
+            } else if let Some(scan) = node.downcast_ref::<MetaExec>() {
+                all.extend(scan.sums().iter().cloned());
+            }
             Ok(TreeNodeRecursion::Continue)
         })?;
         let mut known: BTreeMap<u64, Vec<&Part>> = BTreeMap::new();
-        for part in scans.iter().flat_map(|scan| &scan.sums).filter(|part| !part.types.is_empty()) {
+        for part in all.iter().filter(|part| !part.types.is_empty()) {
             let parts = known.entry(part.id).or_default();
             for other in parts.iter() {
                 if let Some((one, other)) = other.clashes_with(part) {
@@ -306,8 +312,8 @@ pub(crate) fn note(plan: &LogicalPlan, sums: &[Sum]) -> Result<Option<LogicalPla
         // Each scan that the sum is over, with what is written there already in the same words.
         let mut reached: Vec<Vec<(u64, bool)>> = Vec::new();
         follow(at, sum, &mut |table, scan, sum: &Sum| {
-            let added = sum.at(table.kind().measures(), scan)?;
-            let same = table.sums().iter().filter(|known| added.is_same(known));
+            let added = sum.at(table.measures(), scan)?;
+            let same = table.noted().sums.iter().filter(|known| added.is_same(known));
             reached.push(same.map(|known| (known.id, known.is_shared)).collect());
             None
         })?;
@@ -322,8 +328,10 @@ pub(crate) fn note(plan: &LogicalPlan, sums: &[Sum]) -> Result<Option<LogicalPla
         }
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         let changed = follow(at, sum, &mut |table, scan, sum: &Sum| {
-            let added = sum.at(table.kind().measures(), scan)?;
-            Some(table.with_sum(Added { id, is_shared, ..added }))
+            let added = sum.at(table.measures(), scan)?;
+            let mut noted = table.noted().clone();
+            noted.sums.push(Added { id, is_shared, ..added });
+            Some(noted)
         })?;
         noted = changed.or(noted);
     }
@@ -370,9 +378,19 @@ fn split_terms<'a>(expr: &'a Expr, terms: &mut Vec<&'a Expr>) {
             }
             Expr::ScalarFunction(call) if call.name() == "coalesce" => left.extend(&call.args),
             Expr::AggregateFunction(call) => left.extend(&call.params.args),
+            // How many, or whether: no part of a value.
+            Expr::ScalarFunction(call) if counts(call.name()) => {}
+            Expr::BinaryExpr(BinaryExpr { op, .. }) if is_comparison(*op) => {}
+            Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between(_) | Expr::InList(_) => {}
             term => terms.push(term),
         }
     }
+}
+
+/// Whether a function gives a number that has nothing to do with the unit of what it is given.
+fn counts(function: &str) -> bool {
+    ["array_length", "list_length", "cardinality", "array_ndims", "signum", "date_part"]
+        .contains(&function)
 }
 
 /// The expression over [`VALUE`], if it speaks about the profile type of this scan and nothing else, or about nothing.

@@ -20,6 +20,7 @@ use super::{MetaTable, plan::MetaPlan};
 use crate::{
     Error, ErrorKind, ScanFacts,
     scan::{Gauges, nothing_missing},
+    units::Part,
 };
 
 /// The scan of one catalogue table.
@@ -62,6 +63,11 @@ impl MetaExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// What sums take from this scan.
+    pub(crate) fn sums(&self) -> &[Part] {
+        &self.plan.sums
     }
 
     /// What is worth telling about this scan, if anything is: names of all of time go without saying.

@@ -27,6 +27,7 @@ use crate::{
     catalog::Source,
     condition::is_beyond,
     schema::{self, said, with_labels},
+    table::Noted,
 };
 
 /// A catalogue table.
@@ -67,6 +68,15 @@ impl MetaKind {
     /// Whether each label is a column.
     pub(crate) const fn has_labels(self) -> bool {
         !matches!(self, Self::ProfileTypes | Self::Labels)
+    }
+
+    /// The names of what has the unit of the row's profile type.
+    pub(crate) const fn measures(self) -> &'static [&'static str] {
+        match self {
+            Self::Profiles | Self::Exemplars => &["value"],
+            Self::Heatmap => &["value_min"],
+            Self::ProfileTypes | Self::Labels | Self::LabelSets | Self::Annotations => &[],
+        }
     }
 
     /// Whether a row is of one profile type and one time: such a table is asked for by both.
@@ -141,12 +151,34 @@ pub(crate) struct MetaTable {
     kind: MetaKind,
     schema: SchemaRef,
     label_columns: Vec<String>,
+    noted: Noted,
 }
 
 impl MetaTable {
     pub(crate) fn new(source: Arc<Source>, kind: MetaKind, labels: &[String]) -> Self {
         let (schema, label_columns) = kind.schema(labels);
-        Self { source, kind, schema, label_columns }
+        Self { source, kind, schema, label_columns, noted: Noted::default() }
+    }
+
+    pub(crate) fn with_noted(&self, noted: Noted) -> Self {
+        Self { noted, ..self.clone() }
+    }
+
+    /// The same table, of whose columns nothing is said.
+    pub(crate) fn plain(&self) -> Self {
+        Self { schema: schema::plain(&self.schema), ..self.clone() }
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
+        &self.noted
+    }
+
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    pub(crate) fn kind(&self) -> MetaKind {
+        self.kind
     }
 
     /// Whether a filter may narrow what is asked, or has to be seen because it speaks of time and gives no bound.

@@ -14,6 +14,7 @@ use crate::{
     condition::{self, Condition},
     options::Options,
     types::choose_type,
+    units::Part,
 };
 
 /// What is asked, and what is worth telling about it.
@@ -26,6 +27,8 @@ pub(super) struct MetaPlan {
     pub(super) is_range_chosen: bool,
     pub(super) profile_types: Vec<ProfileType>,
     pub(super) type_choice: TypeChoice,
+    /// What sums take from this scan.
+    pub(super) sums: Vec<Part>,
     pub(super) notices: Vec<Notice>,
     pub(super) is_strict: bool,
     /// What the work came to.
@@ -78,7 +81,8 @@ pub(super) async fn plan(
         .iter()
         .filter_map(|f| condition::condition(f, TableKind::Series, &table.label_columns, grain))
         .collect();
-    let speaks_of_time = filters.iter().any(|filter| speaks_of(filter, "time"));
+    let speaks_of_time =
+        table.noted.speaks_of.time || filters.iter().any(|filter| speaks_of(filter, "time"));
     let asked = Asked::of(source, &conditions, speaks_of_time, &options, session)?;
     let mut plan = MetaPlan {
         kind,
@@ -87,6 +91,7 @@ pub(super) async fn plan(
         is_range_chosen: asked.is_chosen,
         profile_types: Vec::new(),
         type_choice: TypeChoice::All,
+        sums: Vec::new(),
         notices: Vec::new(),
         is_strict: options.strict,
         report: Report::new(),
@@ -107,6 +112,7 @@ pub(super) async fn plan(
         }
         None => (types.clone(), TypeChoice::All),
     };
+    plan.sums = table.noted.parts(session, &plan.profile_types)?;
     if plan.profile_types.is_empty() && !types.is_empty() {
         plan.notices.push(no_type_qualifies(source, &conditions, &types));
     }

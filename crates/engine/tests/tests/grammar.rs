@@ -20,9 +20,6 @@ pub(crate) enum Verdict {
 
 use Verdict::{May, Must, MustNot};
 
-/// Of edges told apart by their names. The law lets them be coarse, the rule does not know these columns yet.
-const BY_EDGE: Verdict = Must;
-
 /// One statement of the grammar.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
@@ -42,6 +39,11 @@ pub(crate) fn statement(tape: &[u16]) -> Statement {
     let (sql, is_ordered) = draw.statement();
     let Draw { scans, may_overflow, may_mix, .. } = draw;
     Statement { sql, scans, is_ordered, may_overflow, may_mix }
+}
+
+/// A statement that says something of time and bounds neither side of it.
+pub(crate) fn open(tape: &[u16]) -> String {
+    Draw { tape, next: 0, scans: Vec::new(), may_overflow: false, may_mix: false }.open()
 }
 
 /// A part of a statement.
@@ -75,7 +77,7 @@ struct Names {
 impl Names {
     fn of(table: &str) -> Self {
         let (texts, stack, measures) = match table {
-            "series" => (vec![], None, vec!["value"]),
+            "series" | "profiles" => (vec![], None, vec!["value"]),
             "samples" => (vec!["function"], Some("stack"), vec!["value"]),
             "functions" => (vec!["function"], None, vec!["self", "total"]),
             _ => (vec!["caller", "callee"], None, vec!["value"]),
@@ -89,15 +91,6 @@ impl Names {
             stack,
             measures,
         }
-    }
-
-    fn has_edges(&self) -> bool {
-        self.texts.len() > 1
-    }
-
-    /// What the names of functions come to.
-    fn by_name(&self) -> Verdict {
-        if self.has_edges() { BY_EDGE } else { Must }
     }
 
     /// The same under other names, and the select list that gives them.
@@ -244,7 +237,9 @@ impl Draw<'_> {
 
     fn statement(&mut self) -> (String, bool) {
         match self.below(32) {
-            0..=9 => self.flat(),
+            0..=7 => self.flat(),
+            8 => (self.catalogue(), false),
+            9 => (self.recursive(), false),
             10 | 11 => (self.distinct(), false),
             12 => (self.many_types(), false),
             13..=15 => (self.nested(), false),
@@ -553,7 +548,7 @@ impl Draw<'_> {
         }
     }
 
-    /// Each branch may be judged by itself; that none is coarse is right as well.
+    /// Each branch is judged by itself, with all that is said above.
     fn union_below(&mut self) -> String {
         let mut branches = Vec::new();
         let (mut below, mut types) = (Vec::new(), Vec::new());
@@ -573,7 +568,7 @@ impl Draw<'_> {
         let names = Names::of("series");
         let (key, sum) = (self.key(&names), self.aggregate(&names));
         let above = worst(&[key.clone(), sum.clone()]);
-        self.scans.extend(below.into_iter().map(|v| v.max(above).max(May)));
+        self.scans.extend(below.into_iter().map(|v| v.max(above)));
         self.may_overflow = true;
         self.may_mix = types[0] != types[1];
         format!(
@@ -582,6 +577,105 @@ impl Draw<'_> {
             sum.sql,
             branches.join(" UNION ALL ")
         )
+    }
+
+    /// Profiles one by one: a catalogue table, which is asked for as it is.
+    fn catalogue(&mut self) -> String {
+        self.scans.push(MustNot);
+        let names = Names::of("profiles");
+        let mut filters: Vec<Piece> =
+            (0..self.below(3)).map(|_| self.condition(&names, 1)).collect();
+        let n = self.below(5);
+        // Elsewhere all types are listed, and may come together.
+        match n {
+            0 | 1 => filters.push(self.type_filter()),
+            2 => self.may_mix = true,
+            _ => {}
+        }
+        let columns = match n {
+            0 => "pod, count(*), sum(value)".to_owned(),
+            1 => "time, pod, region, value".to_owned(),
+            2 => "pod, sum(value) FILTER (WHERE value > 3)".to_owned(),
+            3 => "profile_type, count(*), sum(value), max(value)".to_owned(),
+            _ => format!("profile_type, {} AS k, sum(value) AS s", self.key(&names).sql),
+        };
+        let group = match n {
+            0 | 2 | 3 => " GROUP BY 1",
+            1 => "",
+            _ => " GROUP BY 1, 2",
+        };
+        format!("SELECT {columns} FROM profiles AS x{}{group}", filtered_by(&filters))
+    }
+
+    /// Who is called from where, as far as some steps go. What is named in WITH is read twice.
+    fn recursive(&mut self) -> String {
+        let names = Names::of("call_edges");
+        let mut filters = vec![self.type_filter()];
+        filters.extend((0..self.below(3)).map(|_| self.condition(&names, 1)).collect::<Vec<_>>());
+        let filters = filtered_by(&filters);
+        self.scans.extend([May, May]);
+        self.may_overflow = true;
+        let root = self.one(&["main", "serve", "parse"]);
+        let n = 1 + self.below(3);
+        match self.below(2) {
+            0 => format!(
+                "WITH RECURSIVE e AS (SELECT DISTINCT caller, callee FROM call_edges AS x{filters}), \
+                 r AS (SELECT caller AS f, 0 AS d FROM e WHERE caller = '{root}' \
+                 UNION SELECT callee, d + 1 FROM e JOIN r ON caller = f WHERE d < {n}) \
+                 SELECT f, count(*), max(d) FROM r GROUP BY 1"
+            ),
+            _ => format!(
+                "WITH RECURSIVE e AS (SELECT caller, callee, sum(value) AS v FROM call_edges AS x{filters} GROUP BY 1, 2), \
+                 r AS (SELECT callee AS f, v, 0 AS d FROM e WHERE caller = '{root}' \
+                 UNION ALL SELECT callee, e.v, d + 1 FROM e JOIN r ON caller = f WHERE d < {n}) \
+                 SELECT f, d, sum(v) FROM r GROUP BY 1, 2"
+            ),
+        }
+    }
+
+    /// Something is said of time that leaves both ends open.
+    fn open(&mut self) -> String {
+        let table = self.one(&["series", "samples", "functions", "call_edges", "profiles"]);
+        let names = Names::of(table);
+        let (names, from) = match self.below(3) {
+            0 => (names, format!("{table} AS x")),
+            1 => (names, format!("(SELECT * FROM {table}) AS x")),
+            _ => {
+                let (names, list) = names.renamed();
+                (names, format!("(SELECT {list} FROM {table}) AS x"))
+            }
+        };
+        let kind = self.type_filter().sql;
+        let Names { time, pod, .. } = names;
+        let measure = self.one(&names.measures);
+        let (open, on_time) = (self.open_condition(time), self.on_time(time).sql);
+        match self.below(7) {
+            0..=2 => format!("SELECT sum({measure}) FROM {from} WHERE {kind} AND {open}"),
+            3 => format!("SELECT sum({measure}) FILTER (WHERE {on_time}) FROM {from} WHERE {kind}"),
+            4 => format!(
+                "SELECT sum(CASE WHEN {on_time} THEN {measure} ELSE 0 END) FROM {from} WHERE {kind}"
+            ),
+            5 => format!(
+                "SELECT {time}, sum({measure}) FROM {from} WHERE {kind} GROUP BY 1 HAVING {open}"
+            ),
+            _ => format!(
+                "SELECT {pod}, sum({measure}) FROM {from} WHERE {kind} AND ({pod} = 'a' OR {on_time}) GROUP BY 1"
+            ),
+        }
+    }
+
+    fn open_condition(&mut self, time: &str) -> String {
+        let (a, b) = (self.instant(), self.instant());
+        match self.below(8) {
+            0 => format!("{time} <> {a}"),
+            1 => format!("NOT ({time} = {a})"),
+            2 => format!("{time} NOT BETWEEN {a} AND {b}"),
+            3 => format!("({time} < {a} OR {time} > {b})"),
+            4 => format!("NOT ({time} >= {a} AND {time} < {b})"),
+            5 => format!("{time} NOT IN ({a}, {b})"),
+            6 => format!("date_bin(INTERVAL '{}', {time}) <> {a}", self.one(WIDTHS)),
+            _ => format!("date_part('second', {time}) >= 30"),
+        }
     }
 
     /// R's own rows.
@@ -859,7 +953,7 @@ impl Draw<'_> {
             texts => {
                 let text = self.one(texts);
                 piece(
-                    names.by_name(),
+                    Must,
                     self.one(&["{}", "upper({})", "{} = 'main'", "substr({}, 1, 1)"])
                         .replace("{}", text),
                 )
@@ -888,8 +982,7 @@ impl Draw<'_> {
         texts.extend(names.texts.iter().map(|t| (*t).to_owned()));
         let n = self.below(texts.len());
         let condition = self.one(ON_TEXT);
-        let verdict = if n < 3 { Must } else { names.by_name() };
-        piece(verdict, condition.replace("{}", &texts[n]))
+        piece(Must, condition.replace("{}", &texts[n]))
     }
 
     /// An instant of or near a profile, on or beside the edge of a bin.
@@ -1030,7 +1123,7 @@ impl Draw<'_> {
                             "{} IN ('main', 'a;b')",
                         ];
                         let sql = self.one(&on_name).replace("{p}", pod).replace("{}", text);
-                        piece(names.by_name(), sql)
+                        piece(Must, sql)
                     }
                     None => self.on_text(names),
                 },

@@ -489,6 +489,68 @@ fn generated_statements_are_right_near_the_end_of_64_bits() {
     check_generated(&profiles, 4);
 }
 
+/// A source that goes on growing is asked for the last hour where nothing is said of time, and never where something is.
+#[test]
+fn generated_statements_that_leave_time_open_are_refused_without_a_range() {
+    let profiles = relation::profiles(7, 40, false);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let cases: Vec<_> = [1, 1_000_000_000]
+        .map(|grain| {
+            let step = Step::from_nanos(grain).unwrap();
+            let endless = Capabilities::local("memory").with_grain(step).endless();
+            let source = Arc::new(relation::memory(&profiles, endless));
+            let engine = Engine::builder().source("m", source).build().unwrap();
+            let mut ranged = SessionOptions::default();
+            ranged.from = Some("1960-01-01".to_owned());
+            ranged.to = Some("2030-01-01".to_owned());
+            ranged.max_requests = Some(100_000);
+            let ranged = engine.session_with(&ranged).unwrap();
+            (engine.session(), ranged, relation::reference(&profiles, grain))
+        })
+        .into();
+    let n_refused = Mutex::new(0_u32);
+    let check = async |sql: &str| {
+        for (without, ranged, reference) in &cases {
+            match without.query(sql).await {
+                Err(error) if error.to_string().contains("gives no bound") => {
+                    *n_refused.lock().unwrap() += 1;
+                }
+                // What the last hour and the times of the statement lack is no column.
+                Err(error) if error.to_string().starts_with("No field named pod") => {}
+                Err(error) => return Err(format!("refused for something else: {error}")),
+                Ok(_) => return Err("not refused".to_owned()),
+            }
+            let expected = reference.sql(sql).await.unwrap().collect().await.unwrap();
+            let found = match ranged.query(sql).await {
+                Ok(answer) => answer.collect().await,
+                Err(error) => Err(error),
+            };
+            let found = found.map_err(|error| error.to_string())?;
+            if relation::lines(&found, false) != relation::lines(&expected, false) {
+                return Err("another answer".to_owned());
+            }
+        }
+        Ok(())
+    };
+    let config = Config {
+        cases: n_cases().div_ceil(4),
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed() ^ 5),
+        ..Config::default()
+    };
+    let tapes = proptest::collection::vec(any::<u16>(), 20..60);
+    let found = TestRunner::new(config).run(&tapes, |tape| {
+        let sql = grammar::open(&tape);
+        let checked = runtime.block_on(check(&sql));
+        checked.map_err(|what| TestCaseError::fail(format!("{what}\n  {sql}")))
+    });
+    if let Err(error) = found {
+        panic!("{error}");
+    }
+    let n_refused = *n_refused.lock().unwrap();
+    assert!(n_refused >= n_cases() / 4, "{n_refused} refused");
+}
+
 #[tokio::test]
 async fn explain_of_a_coarse_scan_says_so() {
     let profiles = relation::profiles(1, 10, false);

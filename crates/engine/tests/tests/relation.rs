@@ -272,6 +272,31 @@ pub(crate) fn reference(profiles: &[Truth], grain: i64) -> SessionContext {
             ("total", int(functions.values().map(|(_, t)| *t).collect())),
         ],
     );
+    // One of which nothing is left is no profile.
+    let has_values = |profile: &&Truth| {
+        let mut stacks: BTreeMap<&[&str], i64> = BTreeMap::new();
+        for (stack, value) in &profile.stacks {
+            *stacks.entry(stack.as_slice()).or_default() += value;
+        }
+        stacks.values().any(|value| *value != 0)
+    };
+    let each: Vec<(Key, i64)> = profiles
+        .iter()
+        .filter(has_values)
+        .map(|profile| {
+            let mut labels = profile.labels.clone();
+            labels.retain(|(name, value)| !value.is_empty() && !name.starts_with("__"));
+            labels.sort_unstable();
+            let time = profile.time.div_euclid(grain) * grain;
+            let value = profile.stacks.iter().map(|(_, value)| value).sum();
+            ((profile.profile_type, labels, time), value)
+        })
+        .collect();
+    add(
+        "profiles",
+        each.iter().map(|(key, _)| key).collect(),
+        vec![("value", int(each.iter().map(|(_, value)| *value).collect()))],
+    );
     let column = |names: Vec<&'static str>| -> ArrayRef { Arc::new(StringArray::from(names)) };
     add(
         "call_edges",

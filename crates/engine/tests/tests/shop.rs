@@ -236,10 +236,13 @@ async fn bounds_on_and_beside_the_times_of_profiles() {
 #[tokio::test]
 async fn profiles_and_names_are_listed() {
     let (session, samples) = (session(), samples());
-    let truth = expected(samples.iter(), |s| vec![s.labels.get("file").cloned()]);
-    let sql = "SELECT file, sum(value) FROM profiles GROUP BY file";
+    let truth = expected(samples.iter(), |s| {
+        vec![s.labels.get("file").map(|file| format!("{file} {}", s.profile_type))]
+    });
+    let sql =
+        "SELECT file || ' ' || profile_type, sum(value) FROM profiles GROUP BY file, profile_type";
     assert_eq!(sums(&session, sql).await, truth);
-    let sql = "SELECT source_file, sum(CASE WHEN duration = 10000000000 THEN value END) FROM profiles GROUP BY 1";
+    let sql = "SELECT source_file || ' ' || profile_type, sum(CASE WHEN duration = 10000000000 THEN value END) FROM profiles GROUP BY source_file, profile_type";
     assert_eq!(sums(&session, sql).await, truth);
     let one = |text: &str| (Some(text.to_owned()), 1);
     let found = sums(&session, "SELECT profile_type, count(*) FROM profile_types GROUP BY 1").await;

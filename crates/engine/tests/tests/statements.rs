@@ -184,6 +184,65 @@ async fn mistakes_are_named() {
 }
 
 #[tokio::test]
+async fn what_was_probably_meant_is_named() {
+    let s = session(&[(CPU, "main;a 1")]);
+    for (sql, meant) in [
+        ("SELECT pdo FROM series", "did you mean pod? columns here: time, "),
+        ("SELECT s.pdo FROM series AS s", "did you mean pod? "),
+        ("SELECT functoin FROM functions", "did you mean function? "),
+        ("SELECT smu(value) FROM series", "did you mean sum? "),
+        ("SELECT flamegrph(stack, value) FROM samples", "did you mean flamegraph? "),
+        ("SELECT rnk() OVER (ORDER BY value) FROM series", "did you mean rank? "),
+        ("SELECT xyzzy(value) FROM series", "SHOW FUNCTIONS"),
+        ("SET flamesql.puhsdown = false", "did you mean flamesql.pushdown? "),
+        ("RESET flamesql.maxnodes", "did you mean flamesql.max_nodes? "),
+        ("SHOW flamesql.form", "did you mean flamesql.from? "),
+        ("SHOW flamesql.nope", "flamesql.* are from, to, profile_type, "),
+        ("SELECT value FROM series GROUP BY pod WITH CUBE", "write GROUP BY CUBE(a, b)"),
+    ] {
+        let e = error(&s, sql).await;
+        assert_eq!(e.kind(), ErrorKind::Syntax, "{sql}: {e}");
+        assert!(e.hint().is_some_and(|hint| hint.starts_with(meant)), "{sql}: {:?}", e.hint());
+    }
+    let shown = "SET flamesql.from = 'now-1h'; RESET flamesql.from; SHOW flamesql.from";
+    assert_eq!(rows(&s, shown).await, ["flamesql.from | NULL"]);
+}
+
+#[tokio::test]
+async fn bins_finer_than_a_source_are_told() {
+    let grain = flamesql_profile::Step::from_nanos(1_000_000_000).unwrap();
+    let memory = memory(&[(CPU, "main;a 1"), (CPU, "main;a 2")])
+        .with_capabilities(Capabilities::local("m").with_grain(grain));
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    for (sql, width) in [
+        (
+            "SELECT date_bin(INTERVAL '100 milliseconds', time), sum(value) FROM series GROUP BY 1",
+            Some("100ms"),
+        ),
+        (
+            "SELECT date_trunc('millisecond', t) FROM (SELECT time AS t, value FROM series)",
+            Some("1ms"),
+        ),
+        (
+            "SELECT count(*) FROM series WHERE value > 0 AND date_bin(INTERVAL '100 milliseconds', time) >= date_bin(INTERVAL '200 milliseconds', time)",
+            Some("100ms"),
+        ),
+        ("SELECT date_bin(INTERVAL '1 second', time), sum(value) FROM series GROUP BY 1", None),
+        ("SELECT date_bin(INTERVAL '1 month', time), sum(value) FROM series GROUP BY 1", None),
+    ] {
+        let answer = s.query(sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let notices: Vec<String> =
+            answer.facts().iter().flat_map(|f| &f.notices).map(ToString::to_string).collect();
+        let expected: Vec<String> = width
+            .map(|width| format!("m: bins of {width} are finer than its grain of 1s"))
+            .into_iter()
+            .collect();
+        assert_eq!(notices, expected, "{sql}");
+        assert!(!answer.collect().await.unwrap().is_empty(), "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn answers_that_are_empty_for_a_reason_say_it() {
     let s = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
     for (sql, notice) in [
@@ -533,9 +592,98 @@ async fn a_source_that_keeps_growing_wants_a_bound() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_time_without_a_bound_is_not_the_last_hour() {
+    let memory = memory(&[(CPU, "main;a 1"), (CPU, "main;a 2"), (CPU, "main;a 4")])
+        .with_capabilities(Capabilities::local("m").endless());
+    let engine = Engine::builder().source("m", Arc::new(memory)).build().unwrap();
+    let second = "TIMESTAMP '1970-01-01T00:00:01'";
+    let third = "TIMESTAMP '1970-01-01T00:00:02'";
+    for (sql, expected) in [
+        (format!("SELECT sum(value) FROM series WHERE time <> {second}"), "5"),
+        (format!("SELECT sum(value) FROM series WHERE NOT (time = {second})"), "5"),
+        (format!("SELECT sum(value) FROM series WHERE time NOT IN ({second}, {third})"), "1"),
+        (
+            format!("SELECT sum(value) FROM series WHERE time NOT BETWEEN {second} AND {second}"),
+            "5",
+        ),
+        (format!("SELECT sum(value) FROM series WHERE time < {second} OR time > {second}"), "5"),
+        (format!("SELECT sum(value) FROM series WHERE pod = 'a' OR time > {second}"), "5"),
+        (
+            format!(
+                "SELECT sum(s) FROM (SELECT time, sum(value) AS s FROM series GROUP BY time HAVING time <> {second})"
+            ),
+            "5",
+        ),
+        (
+            format!(
+                "SELECT sum(s) FROM (SELECT time, sum(value) AS s FROM series GROUP BY time HAVING time > {second} OR sum(value) = 1)"
+            ),
+            "5",
+        ),
+        (format!("SELECT sum(value) FILTER (WHERE time < {second}) FROM series"), "1"),
+        (format!("SELECT sum(CASE WHEN time >= {second} THEN value END) FROM series"), "6"),
+        (
+            format!(
+                "SELECT max(s) FROM (SELECT time < {third} AS c, sum(value) AS s FROM series GROUP BY 1)"
+            ),
+            "4",
+        ),
+        (
+            format!(
+                "SELECT max(s) FROM (SELECT CASE WHEN time < {third} THEN 'x' ELSE 'y' END AS c, sum(value) AS s FROM series GROUP BY 1)"
+            ),
+            "4",
+        ),
+        (
+            format!(
+                "SELECT max(s) FROM (SELECT sum(value) FILTER (WHERE time < {third}) OVER () AS s FROM series)"
+            ),
+            "3",
+        ),
+        (format!("SELECT count(*) FROM profiles WHERE time <> {second}"), "2"),
+        (format!("SELECT sum(value) FILTER (WHERE time < {third}) FROM profiles"), "3"),
+        (
+            format!(
+                "SELECT sum(total) FILTER (WHERE time < {second}) FROM functions WHERE function = 'a'"
+            ),
+            "1",
+        ),
+    ] {
+        let e = error(&engine.session(), &sql).await;
+        assert!(e.to_string().contains("gives no bound"), "{sql}: {e}");
+        assert!(e.hint().unwrap().contains("SET flamesql.from"), "{sql}");
+        let ranged =
+            format!("SET flamesql.from = '1970-01-01'; SET flamesql.to = '1970-01-02'; {sql}");
+        assert_eq!(rows(&engine.session(), &ranged).await, [expected], "{sql}");
+    }
+    // One side is a bound, and what says nothing of time is the last hour.
+    for sql in [
+        format!("SELECT sum(value) FROM series WHERE time <> {third} AND time < {third}"),
+        format!(
+            "SELECT sum(value) FILTER (WHERE time <> {third}) FROM series WHERE time <= {second}"
+        ),
+    ] {
+        assert_eq!(rows(&engine.session(), &sql).await, ["3"], "{sql}");
+    }
+    for sql in [
+        "SELECT date_bin(INTERVAL '1 minute', time) AS t, sum(value) FROM series GROUP BY 1 ORDER BY 1",
+        "SELECT time, value FROM series ORDER BY time",
+        "SELECT max(time) FROM series HAVING max(value) > 5",
+        "SELECT * FROM profiles",
+    ] {
+        assert_eq!(rows(&engine.session(), sql).await, [""; 0], "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn units_are_decided_by_what_is_told_apart() {
     let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
     let both = format!("profile_type IN ('{CPU}', '{HEAP}')");
+    let below = |value: &str| {
+        format!(
+            "SELECT sum(v) FROM (SELECT profile_type, {value} AS v FROM series WHERE {both} GROUP BY 1)"
+        )
+    };
     for sql in [
         format!("SELECT sum(value * 2) FROM series WHERE {both}"),
         format!(
@@ -546,6 +694,28 @@ async fn units_are_decided_by_what_is_told_apart() {
         ),
         format!("SELECT avg(value) FROM samples WHERE {both}"),
         format!("SELECT flamegraph(stack, value) FROM samples WHERE {both}"),
+        // What a function of a measure gives has its unit as well.
+        below("median(value)"),
+        below("max(value)"),
+        below("first_value(value ORDER BY time)"),
+        below("approx_percentile_cont(value, 0.5)"),
+        below("stddev(value)"),
+        below("array_max(array_agg(value))"),
+        format!(
+            "SELECT sum(v) FROM (SELECT lag(value) OVER (ORDER BY time) AS v FROM series WHERE {both})"
+        ),
+        format!(
+            "SELECT sum(v) FROM (SELECT sum(value) OVER (PARTITION BY profile_type) AS v FROM series WHERE {both})"
+        ),
+        format!(
+            "SELECT sum(v) FROM (SELECT unnest(a) AS v FROM (SELECT profile_type, array_agg(value) AS a FROM series WHERE {both} GROUP BY 1))"
+        ),
+        // So have the values of profiles.
+        "SELECT sum(value) FROM profiles".to_owned(),
+        format!("SELECT pod, avg(value) FROM profiles WHERE {both} GROUP BY pod"),
+        format!(
+            "SELECT sum(v) FROM (SELECT value AS v FROM profiles WHERE profile_type = '{CPU}' UNION ALL SELECT value FROM series WHERE profile_type = '{HEAP}')"
+        ),
     ] {
         let e = error(&two, &sql).await;
         assert!(e.to_string().contains("has no unit"), "{sql}: {e}");
@@ -560,6 +730,24 @@ async fn units_are_decided_by_what_is_told_apart() {
         format!(
             "SELECT max(s) FROM (SELECT split_part(profile_type, ':', 3), sum(value) AS s FROM series WHERE {both} GROUP BY 1)"
         ),
+    ] {
+        assert_eq!(rows(&two, &sql).await, ["2"], "{sql}");
+    }
+    // Numbers of rows have none, and one type has one.
+    for sql in [
+        below("count(value)"),
+        below("approx_distinct(value)"),
+        below("array_length(array_agg(value))"),
+        format!("SELECT sum(CAST(value > 0 AS BIGINT)) FROM series WHERE {both}"),
+        format!(
+            "SELECT max(v) FROM (SELECT row_number() OVER (ORDER BY value) AS v FROM series WHERE {both})"
+        ),
+        "SELECT sum(n) FROM (SELECT profile_type, count(*) AS n FROM profiles GROUP BY 1)"
+            .to_owned(),
+        format!("SELECT sum(value) FROM profiles WHERE profile_type = '{HEAP}'"),
+        "SELECT max(s) FROM (SELECT profile_type, sum(value) AS s FROM profiles GROUP BY 1)"
+            .to_owned(),
+        "SET flamesql.profile_type = 'inuse_space'; SELECT sum(value) FROM profiles".to_owned(),
     ] {
         assert_eq!(rows(&two, &sql).await, ["2"], "{sql}");
     }
@@ -707,6 +895,46 @@ async fn units_and_comments_travel_with_the_columns() {
     let value = answer.schema().index_of("value").unwrap();
     assert_eq!(unit(&answer, value), None, "two units are none");
     assert_eq!(answer.schema().field(value).metadata()["comment"], "The sum of all samples");
+    // Only what is a measure on every way has a unit, and only where it still is a number.
+    let heap = format!("WHERE profile_type = '{HEAP}'");
+    for (sql, expected) in [
+        (
+            format!("SELECT count(*) FROM series {heap} UNION ALL SELECT value FROM series {heap}"),
+            None,
+        ),
+        (
+            format!("SELECT value FROM series {heap} UNION ALL SELECT count(*) FROM series {heap}"),
+            None,
+        ),
+        (format!("SELECT CAST(value AS TEXT) FROM series {heap}"), None),
+        (format!("SELECT count(value) FROM series {heap}"), None),
+        (format!("SELECT row_number() OVER (ORDER BY value) FROM series {heap}"), None),
+        (
+            format!(
+                "SELECT value FROM series {heap} UNION ALL SELECT value FROM series WHERE profile_type = '{CPU}'"
+            ),
+            None,
+        ),
+        (
+            format!(
+                "SELECT v FROM (SELECT value AS v FROM series {heap} UNION ALL SELECT sum(self) FROM functions {heap}) ORDER BY 1 LIMIT 1"
+            ),
+            Some("bytes"),
+        ),
+        (format!("SELECT CAST(sum(value) AS DOUBLE) AS v FROM series {heap}"), Some("bytes")),
+        (format!("SELECT sum(value) OVER () FROM series {heap}"), Some("bytes")),
+        (format!("SELECT value FROM profiles {heap}"), Some("bytes")),
+        ("SELECT value FROM profiles".to_owned(), None),
+        (
+            format!(
+                "SELECT h.value FROM series h, (SELECT value FROM series WHERE profile_type = '{CPU}') c WHERE h.profile_type = '{HEAP}'"
+            ),
+            None,
+        ),
+    ] {
+        let answer = two.query(&sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        assert_eq!(unit(&answer, 0).as_deref(), expected, "{sql}");
+    }
     let e = error(&two, "SELECT * FROM exemplars").await;
     assert!(e.to_string().starts_with("m.exemplars of a memory source: "), "{e}");
     assert!(e.hint().unwrap().contains("the table profiles"), "{e}");
