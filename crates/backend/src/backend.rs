@@ -7,8 +7,8 @@ use flamesql_profile::{ProfileType, StackTree, Step, TimeRange, format_duration}
 use futures::stream::BoxStream;
 
 use crate::{
-    Annotation, Error, ErrorKind, Exemplar, Grouping, HeatmapCell, LabelSet, MetaQuery, Notice,
-    Only, ProfileRow, Report, Select, SeriesAnswer, StackGroup,
+    Annotation, Bins, Error, ErrorKind, Exemplar, Grouping, HeatmapCell, LabelSet, MetaQuery,
+    Notice, Only, ProfileRow, Report, Select, SeriesAnswer, StackGroup,
 };
 
 /// Groups of stacks, as they become complete. Dropping it stops the work.
@@ -23,6 +23,12 @@ pub type StackStream = BoxStream<'static, Result<StackGroup, Error>>;
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What this source can do. The same on each call.
     fn capabilities(&self) -> Capabilities;
+
+    /// How many requests a question comes to at least, by itself: nothing is asked to find out. Whoever plans counts with
+    /// it before asking, so that one question that is hundreds of requests does not pass for one.
+    fn n_requests(&self, _question: Question, _range: TimeRange) -> u64 {
+        1
+    }
 
     /// The profile types that have data in the range, sorted.
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error>;
@@ -132,6 +138,28 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 fn has_none<B: Backend + ?Sized>(source: &B, what: &str, select: &Select) -> Error {
     let (kind, of) = (source.capabilities().kind, &select.profile_type);
     Error::new(ErrorKind::Unsupported, format!("list the {what} of {of}: a {kind} source has none"))
+}
+
+/// A kind of question, as far as its kind says how many requests it comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Question {
+    /// [`Backend::series`], in these bins.
+    Series(Bins),
+    /// One group of [`Backend::stacks`], or all of them where the source tells them apart, in these bins.
+    Stacks(Bins),
+    /// Anything else, such as names or single profiles: what is listed over a range.
+    List,
+}
+
+impl Question {
+    /// The bins that are told apart.
+    pub(crate) fn bins(self) -> Bins {
+        match self {
+            Self::Series(bins) | Self::Stacks(bins) => bins,
+            Self::List => Bins::Whole,
+        }
+    }
 }
 
 /// How often stacks count in a sum.

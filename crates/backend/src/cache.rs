@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Annotation, Backend, Capabilities, Error, Exemplar, Grouping, HeatmapCell, LabelSet, MetaQuery,
-    Notice, ProfileRow, Report, Select, SeriesAnswer, StackStream, Weigh,
+    Notice, ProfileRow, Question, Report, Select, SeriesAnswer, StackStream, Weigh,
 };
 
 /// A source whose answers about types, names, labels and their values are kept for a while, so that each statement does
@@ -154,6 +154,10 @@ impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
 impl Backend for Cached {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn n_requests(&self, question: Question, range: TimeRange) -> u64 {
+        self.inner.n_requests(question, range)
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {

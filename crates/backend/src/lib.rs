@@ -66,7 +66,7 @@ pub use self::legacy::{Legacy, LegacyOptions};
 #[cfg(feature = "pyroscope")]
 pub use self::pyroscope::{Generation, Pyroscope, PyroscopeOptions};
 pub use self::{
-    backend::{Backend, Capabilities, OnlyCapabilities, StackStream, Weigh},
+    backend::{Backend, Capabilities, OnlyCapabilities, Question, StackStream, Weigh},
     cache::Cached,
     error::{Error, ErrorKind, Notice},
     memory::Memory,

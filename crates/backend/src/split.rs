@@ -18,7 +18,7 @@ use futures::{
 use self::slices::cut;
 use crate::{
     Annotation, Backend, Bins, Capabilities, Error, Exemplar, Grouping, HeatmapCell, LabelSet,
-    MetaQuery, Notice, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream,
+    MetaQuery, Notice, ProfileRow, Question, Report, Select, SeriesAnswer, StackGroup, StackStream,
     digest::overflow,
     group::{Group, bin},
 };
@@ -319,6 +319,14 @@ impl Backend for Split {
             capabilities.is_finite = false;
         }
         capabilities
+    }
+
+    /// So many slices, each of which is what it is to the source. Of too many it is their number as well, though none of
+    /// them would be asked.
+    fn n_requests(&self, question: Question, range: TimeRange) -> u64 {
+        let capabilities = self.inner.capabilities();
+        let n = u64::try_from(slices::count(range, question.bins(), &capabilities));
+        n.unwrap_or(u64::MAX).saturating_mul(self.inner.n_requests(question, range))
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {

@@ -102,6 +102,9 @@ pub(crate) struct Query {
     /// Attach one more source as schema NAME; may be repeated
     #[arg(long = "source", value_name = "NAME=SOURCE")]
     pub(crate) sources: Vec<OsString>,
+    /// Beyond so much memory, such as 512M, sorts and groups go on in temporary files
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub(crate) memory_limit: Option<usize>,
     #[command(flatten)]
     pub(crate) range: Range,
     #[command(flatten)]
@@ -425,6 +428,22 @@ impl Ending for ProfileFormat {
         (".pprof", Self::Pprof),
         (".prof", Self::Pprof),
     ];
+}
+
+/// A number of bytes with `K`, `M` or `G` behind it, with or without a `B`; a bare number is bytes.
+fn memory_size(text: &str) -> Result<usize, String> {
+    let unread = || "a size such as 512M or 2G is expected".to_owned();
+    let upper = text.trim().to_ascii_uppercase();
+    let upper = upper.strip_suffix('B').unwrap_or(&upper);
+    let unit = match upper.as_bytes().last() {
+        Some(b'K') => 1 << 10,
+        Some(b'M') => 1 << 20,
+        Some(b'G') => 1 << 30,
+        _ => 1_usize,
+    };
+    let number = if unit > 1 { &upper[..upper.len() - 1] } else { upper };
+    let number: usize = number.trim().parse().map_err(|_| unread())?;
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(unread)
 }
 
 /// Reads a selector and makes sure that its regexes compile, so that a mistake is shown in its place.

@@ -48,6 +48,7 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     options.to.clone_from(&args.range.to);
     options.profile_type.clone_from(&args.profile_type);
     options.strict = is_strict;
+    options.memory_limit = args.memory_limit;
     let session = engine.session_with(&options)?;
 
     let sink = rows::open(&args.output)?;
@@ -114,8 +115,10 @@ fn scan(facts: &ScanFacts) -> String {
     } else if !facts.report.is_complete() {
         what.push_str(", PARTIAL: see the notices");
     }
-    if let Some(n) = facts.n_requests {
-        what.push_str(&format!(", {}", plural(n as u64, "request")));
+    // Those that were made, where the source counts them.
+    let made = Some(facts.report.requests()).filter(|n| *n > 0);
+    if let Some(n) = made.or(facts.n_requests.map(|n| n as u64)) {
+        what.push_str(&format!(", {}", plural(n, "request")));
     }
     what
 }

@@ -137,6 +137,34 @@ fn query_says_what_it_took() {
 }
 
 #[test]
+fn memory_is_limited_by_an_option() {
+    let place = Place::with_profiles();
+    let sql = "SHOW datafusion.execution.batch_size";
+    for (size, is_size) in [
+        ("512M", true),
+        ("64mb", true),
+        ("1G", true),
+        ("70000000", true),
+        ("0", false),
+        ("12X", false),
+        ("M", false),
+    ] {
+        let run = place.run(&["query", "profiles", sql, "--memory-limit", size, "--format", "csv"]);
+        match is_size {
+            true => assert!(run.ok().ends_with(",1024\n"), "{size}: {}", run.ok()),
+            false => {
+                assert_eq!(run.code, Some(2), "{size}");
+                assert!(
+                    run.stderr.contains("a size such as 512M or 2G is expected"),
+                    "{}",
+                    run.stderr
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_statement_comes_from_anywhere() {
     let place = Place::with_profiles();
     place.write("one.sql", "SELECT 1; -- one\nSELECT count(*) AS n FROM label_sets;");

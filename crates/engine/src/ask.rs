@@ -16,10 +16,12 @@ use datafusion::{
     logical_expr::Expr,
 };
 use flamesql_backend::{
-    Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Report, Select,
+    Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Question, Report,
+    Select,
 };
 use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
 use flamesql_selector::{Matcher, Selector};
+use tokio::sync::OnceCell;
 
 use crate::{
     Error, ErrorKind, TableKind, TypeChoice,
@@ -41,6 +43,9 @@ use crate::{
 /// How many values of one label a request may list. A condition that more of them fulfil is asked in several requests,
 /// whose label sets have nothing in common.
 const MAX_ALTERNATIVES: usize = 1000;
+
+/// How many characters of a selector EXPLAIN shows.
+const MAX_SHOWN: usize = 1000;
 
 /// One request to a backend.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +69,7 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = if self.shape == Shape::Points { "series" } else { "stacks" };
         let Select { profile_type, selector, range, only, .. } = &self.select;
+        let selector = Shortened(selector);
         write!(f, "{method} type={profile_type} selector={selector} range={range}")?;
         match only {
             Only::Spans(ids) => write!(f, " spans=({})", ids.join(", "))?,
@@ -90,6 +96,21 @@ impl fmt::Display for Request {
     }
 }
 
+/// A selector, of which thousands of values would bury the rest of the line.
+struct Shortened<'a>(&'a Selector);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        match text.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => {
+                write!(f, "{}… ({} characters)", &text[..end], text.chars().count())
+            }
+            None => f.write_str(&text),
+        }
+    }
+}
+
 /// What a scan will ask, and what is worth telling about it.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -104,8 +125,10 @@ pub(crate) struct Plan {
     pub(crate) functions: Vec<FunctionFilter>,
     /// How many requests there will be; `None` if only the data can tell.
     pub(crate) n_requests: Option<usize>,
-    /// All labels of the source: one group of whole label sets is told from others by those it lacks.
-    pub(crate) label_names: Vec<String>,
+    /// What is asked of the source's names and labels.
+    meta: MetaQuery,
+    /// All labels of the source, once somebody asks for them.
+    label_names: OnceCell<Vec<String>>,
     /// The labels that are columns.
     pub(crate) label_columns: Vec<String>,
     pub(crate) profile_types: Vec<ProfileType>,
@@ -126,6 +149,30 @@ impl Plan {
         too_many(&self.source, self.kind.name(), n_requests, &self.options)
     }
 
+    /// How many requests a request of ours comes to at least: as a whole, or to find its groups.
+    pub(crate) fn least(&self, request: &Request) -> usize {
+        let bins = request.grouping.time;
+        let is_stacks = request.shape != Shape::Points && self.is_one_question(request);
+        let question = if is_stacks { Question::Stacks(bins) } else { Question::Series(bins) };
+        self.n_requests_of(question, request.select.range)
+    }
+
+    /// How many requests the stacks of one group come to at least.
+    pub(crate) fn least_of_group(&self, range: TimeRange) -> usize {
+        self.n_requests_of(Question::Stacks(Bins::Whole), range)
+    }
+
+    fn n_requests_of(&self, question: Question, range: TimeRange) -> usize {
+        let n = self.source.backend.n_requests(question, range);
+        usize::try_from(n).unwrap_or(usize::MAX)
+    }
+
+    /// All labels of the source: one group of whole label sets is told from others by those it lacks.
+    pub(crate) async fn label_names(&self) -> Result<&[String], Error> {
+        let ask = || self.source.backend.label_names(&self.meta);
+        Ok(self.label_names.get_or_try_init(ask).await?)
+    }
+
     /// Whether a request comes to one question to the source, whatever the data.
     pub(crate) fn is_one_question(&self, request: &Request) -> bool {
         let groups = self.source.backend.capabilities().groups_stacks;
@@ -133,8 +180,17 @@ impl Plan {
     }
 
     /// The selection of one group alone.
-    pub(crate) fn narrow(&self, request: &Request, labels: &Labels, time: Timestamp) -> Select {
-        narrow(&request.select, &request.grouping, &self.label_names, labels, time)
+    pub(crate) async fn narrow(
+        &self,
+        request: &Request,
+        labels: &Labels,
+        time: Timestamp,
+    ) -> Result<Select, Error> {
+        let names = match &request.grouping.labels {
+            GroupBy::Labels(_) => &[],
+            _ => self.label_names().await?,
+        };
+        Ok(narrow(&request.select, &request.grouping, names, labels, time))
     }
 }
 
@@ -203,8 +259,8 @@ pub(crate) async fn plan(
     if !is_possible {
         notices.push(notice("no row can fulfil the conditions"));
     }
-    let selectors = match is_possible && !range.is_empty() {
-        true => selectors(&conditions, backend, session, &meta).await?,
+    let selectors = match is_possible && !range.is_empty() && !profile_types.is_empty() {
+        true => selectors(table, &conditions, session, &meta, &options).await?,
         false => Vec::new(),
     };
     let only = only(table, &conditions, &capabilities)?;
@@ -235,12 +291,6 @@ pub(crate) async fn plan(
             }
         }
     }
-    let label_names =
-        if requests.is_empty() || capabilities.groups_stacks && table.coarse().is_none() {
-            Vec::new()
-        } else {
-            backend.label_names(&meta).await?
-        };
     let strict = options.strict;
     let mut plan = Plan {
         source: Arc::clone(&source),
@@ -251,7 +301,8 @@ pub(crate) async fn plan(
         filters,
         functions,
         n_requests: None,
-        label_names,
+        meta,
+        label_names: OnceCell::new(),
         label_columns: table.label_columns().to_vec(),
         profile_types,
         sums,
@@ -262,8 +313,9 @@ pub(crate) async fn plan(
         options,
         report: Report::new(),
     };
-    if plan.requests.len() > plan.options.max_requests {
-        return Err(plan.too_many(plan.requests.len()));
+    let least = plan.requests.iter().fold(0, |n: usize, r| n.saturating_add(plan.least(r)));
+    if least > plan.options.max_requests {
+        return Err(plan.too_many(least));
     }
     let is_explained = session.config().get_extension::<Explaining>().is_some();
     plan.n_requests = count(&plan, is_explained).await?;
@@ -276,15 +328,22 @@ pub(crate) async fn plan(
 /// How many requests there will be. Where that depends on data the source is asked which groups there are, but only for
 /// EXPLAIN: who runs the statement finds out on the way.
 async fn count(plan: &Plan, is_explained: bool) -> Result<Option<usize>, Error> {
-    let mut n = plan.requests.len();
-    for request in plan.requests.iter().filter(|request| !plan.is_one_question(request)) {
+    let mut n: usize = 0;
+    for request in &plan.requests {
+        n = n.saturating_add(plan.least(request));
+        if plan.is_one_question(request) {
+            continue;
+        }
         if !is_explained {
             return Ok(None);
         }
         let backend = &plan.source.backend;
         let select = Select { only: Only::All, ..request.select.clone() };
         let found = backend.series(&select, &request.grouping, &plan.report).await?;
-        n += found.series.iter().map(|series| series.points.len()).sum::<usize>();
+        for point in found.series.iter().flat_map(|series| &series.points) {
+            let range = bin(&request.select, &request.grouping, point.time);
+            n = n.saturating_add(plan.least_of_group(range));
+        }
     }
     Ok(Some(n))
 }
@@ -478,69 +537,157 @@ fn common(mut a: Vec<String>, b: &[String]) -> Vec<String> {
     a
 }
 
+/// All that is said of one label together.
+#[derive(Default)]
+struct OfLabel<'a> {
+    /// The values that it may have.
+    one_of: Option<BTreeSet<&'a str>>,
+    /// The values that it may not have; it has to be there then.
+    none_of: Option<BTreeSet<&'a str>>,
+    /// Conditions on the value.
+    exprs: Vec<Expr>,
+}
+
+impl<'a> OfLabel<'a> {
+    fn all(conditions: &'a [Condition]) -> BTreeMap<&'a str, Self> {
+        let mut by_label: BTreeMap<&str, Self> = BTreeMap::new();
+        for condition in conditions {
+            match condition {
+                Condition::OneOf(name, values) => {
+                    let values = values.iter().map(String::as_str);
+                    let known = &mut by_label.entry(name).or_default().one_of;
+                    *known = Some(match known.take() {
+                        None => values.collect(),
+                        Some(known) => values.filter(|v| known.contains(v)).collect(),
+                    });
+                }
+                Condition::NoneOf(name, values) => {
+                    let none_of = &mut by_label.entry(name).or_default().none_of;
+                    none_of.get_or_insert_default().extend(values.iter().map(String::as_str));
+                }
+                Condition::Label(name, expr) => {
+                    by_label.entry(name).or_default().exprs.push(expr.clone());
+                }
+                _ => {}
+            }
+        }
+        by_label
+    }
+
+    /// Matchers for the label, of which one list has to hold: what the lists choose has nothing in common. An empty list
+    /// chooses all there is; without lists nothing qualifies.
+    async fn matchers(
+        &self,
+        name: &str,
+        backend: &dyn Backend,
+        session: &dyn Session,
+        meta: &MetaQuery,
+    ) -> Result<Vec<Vec<Matcher>>, Error> {
+        let is_finite = backend.capabilities().is_finite;
+        let refused = |value: &str| self.none_of.as_ref().is_some_and(|none| none.contains(value));
+        if self.exprs.is_empty() {
+            // What is listed needs no look at the values that there are.
+            return Ok(match (&self.one_of, &self.none_of) {
+                (Some(known), _) => {
+                    let kept: Vec<&str> = known.iter().copied().filter(|v| !refused(v)).collect();
+                    one_of(name, &kept, is_finite)
+                }
+                (None, Some(none_of)) => {
+                    let none_of = none_of.iter().copied().chain([""]).collect();
+                    vec![none_of_these(name, &none_of)]
+                }
+                (None, None) => vec![Vec::new()],
+            });
+        }
+        // Conditions may fail for a value that does not exist, so they are tried on those that do.
+        let found = backend.label_values(name, meta).await?;
+        let is_known = |value: &str| self.one_of.as_ref().is_none_or(|known| known.contains(value));
+        // A missing label is NULL to the conditions, and an empty value to the selector.
+        let may_lack = self.one_of.is_none() && self.none_of.is_none();
+        let rows: Vec<Option<&str>> = (found.iter())
+            .map(String::as_str)
+            .filter(|value| is_known(value) && !refused(value))
+            .map(Some)
+            .chain(may_lack.then_some(None))
+            .collect();
+        let fits = all_true(session, &self.exprs, &rows)?;
+        let (mut kept, mut left_out) = (Vec::new(), BTreeSet::new());
+        for (row, fits) in rows.iter().zip(fits) {
+            match fits {
+                true => kept.push(row.unwrap_or("")),
+                false => drop(left_out.insert(row.unwrap_or(""))),
+            }
+        }
+        if self.one_of.is_none() {
+            left_out.extend(self.none_of.iter().flatten().copied());
+            if self.none_of.is_some() {
+                left_out.insert("");
+            }
+            let all_that_have_it = left_out.len() == 1 && left_out.contains("");
+            // Values that come up meanwhile are judged by nobody, so what is left out is only named where it is much less.
+            let is_less = kept.len() > MAX_ALTERNATIVES && left_out.len() < kept.len();
+            if !kept.is_empty()
+                && (left_out.is_empty() || kept.len() > 1 && all_that_have_it || is_less)
+            {
+                return Ok(vec![none_of_these(name, &left_out)]);
+            }
+        }
+        Ok(one_of(name, &kept, is_finite))
+    }
+}
+
+/// That a label has one of these values. A source at hand looks them up, however many they are; others are sent so many
+/// at a time.
+fn one_of(name: &str, values: &[&str], is_finite: bool) -> Vec<Vec<Matcher>> {
+    let at_once = if is_finite { values.len().max(1) } else { MAX_ALTERNATIVES };
+    let matcher = |some: &[&str]| match some {
+        [one] => vec![Matcher::equal(name, *one)],
+        some => vec![Matcher::one_of(name, some)],
+    };
+    values.chunks(at_once).map(matcher).collect()
+}
+
+/// That a label has none of these values: all that do hold at once, so there is one list however many they are.
+fn none_of_these(name: &str, values: &BTreeSet<&str>) -> Vec<Matcher> {
+    let named: Vec<&str> = values.iter().copied().filter(|value| !value.is_empty()).collect();
+    let none_of = named.chunks(MAX_ALTERNATIVES).map(|some| match some {
+        [one] => Matcher::not_equal(name, *one),
+        some => Matcher::none_of(name, some),
+    });
+    let missing = values.contains("").then(|| Matcher::not_equal(name, ""));
+    none_of.chain(missing).collect()
+}
+
 /// The selectors that all label conditions come to, apart from each other; none if nothing can fulfil the conditions.
 async fn selectors(
+    table: &AdditiveTable,
     conditions: &[Condition],
-    backend: &dyn Backend,
     session: &dyn Session,
     meta: &MetaQuery,
+    options: &Options,
 ) -> Result<Vec<Selector>, Error> {
-    // All that is said of one label together: the values that it may have, and conditions on them.
-    let mut by_label: BTreeMap<&str, (Option<BTreeSet<&str>>, Vec<Expr>)> = BTreeMap::new();
-    for condition in conditions {
-        match condition {
-            Condition::OneOf(name, values) => {
-                let values = values.iter().map(String::as_str);
-                let known = &mut by_label.entry(name).or_default().0;
-                *known = Some(match known.take() {
-                    None => values.collect(),
-                    Some(known) => values.filter(|v| known.contains(v)).collect(),
-                });
-            }
-            Condition::Label(name, expr) => by_label.entry(name).or_default().1.push(expr.clone()),
-            _ => {}
+    let source = table.source();
+    let mut lists: Vec<Vec<Vec<Matcher>>> = Vec::new();
+    for (name, said) in OfLabel::all(conditions) {
+        let of_label = said.matchers(name, source.backend.as_ref(), session, meta).await?;
+        if of_label.is_empty() {
+            return Ok(Vec::new());
         }
+        lists.push(of_label);
+    }
+    // Each is a request at least, and each is built: several labels with many values come to millions.
+    let n = lists.iter().fold(1, |n: usize, of_label| n.saturating_mul(of_label.len()));
+    if n > options.max_requests {
+        return Err(too_many(source, table.kind().name(), n, options));
     }
     let mut selectors = vec![Selector::all()];
-    for (name, (known, exprs)) in by_label {
-        let is_known = known.is_some();
-        // Values that are listed need no look at the source, unless other conditions are tried on them: those may fail for
-        // a value that does not exist.
-        let found = match known {
-            Some(_) if exprs.is_empty() => Vec::new(),
-            _ => backend.label_values(name, meta).await?,
-        };
-        let known: Option<BTreeSet<&str>> = known.map(|known| match exprs.is_empty() {
-            true => known,
-            false => found.iter().map(String::as_str).filter(|v| known.contains(v)).collect(),
-        });
-        // A missing label is NULL to the conditions, and an empty value to the selector.
-        let rows: Vec<Option<&str>> = match &known {
-            Some(known) => known.iter().copied().map(Some).collect(),
-            None => found.iter().map(|v| Some(v.as_str())).chain([None]).collect(),
-        };
-        let fits = all_true(session, &exprs, &rows)?;
-        let fitting: Vec<&str> = rows
-            .iter()
-            .zip(&fits)
-            .filter(|(_, fits)| **fits)
-            .map(|(row, _)| row.unwrap_or(""))
-            .collect();
-        let matchers: Vec<Matcher> = match fitting.as_slice() {
-            [] => return Ok(Vec::new()),
-            all if !is_known && all.len() == rows.len() => continue,
-            [one] => vec![Matcher::equal(name, *one)],
-            all if !is_known && all.len() + 1 == rows.len() && !all.contains(&"") => {
-                vec![Matcher::not_equal(name, "")]
-            }
-            some => some.chunks(MAX_ALTERNATIVES).map(|some| Matcher::one_of(name, some)).collect(),
-        };
+    for of_label in lists {
         selectors = selectors
             .iter()
             .flat_map(|selector| {
-                matchers.iter().map(|matcher| {
+                of_label.iter().map(|matchers| {
                     let mut selector = selector.clone();
-                    selector.push(matcher.clone());
+                    matchers.iter().for_each(|matcher| selector.push(matcher.clone()));
                     selector
                 })
             })
@@ -591,11 +738,14 @@ pub(crate) fn narrow(
     for name in names {
         narrowed.selector.push(Matcher::equal(name, labels.get(name).unwrap_or("")));
     }
-    if let Bins::Every { step, origin } = grouping.time {
-        let start = time.floor(step, origin);
-        let end = start.saturating_add(step.nanos());
-        let bin = TimeRange::new(start, end).expect("a step is above zero");
-        narrowed.range = select.range.intersect(bin);
-    }
+    narrowed.range = bin(select, grouping, time);
     narrowed
+}
+
+/// The bin of a time, as far as it is in the range.
+fn bin(select: &Select, grouping: &Grouping, time: Timestamp) -> TimeRange {
+    let Bins::Every { step, origin } = grouping.time else { return select.range };
+    let start = time.floor(step, origin);
+    let end = start.saturating_add(step.nanos());
+    select.range.intersect(TimeRange::new(start, end).expect("a step is above zero"))
 }

@@ -40,6 +40,8 @@ pub(crate) enum Condition {
     Constant(Expr),
     /// That a label has one of these values, none of them empty.
     OneOf(String, Vec<String>),
+    /// That a label is there and has none of these values.
+    NoneOf(String, Vec<String>),
     /// A narrower choice than labels can make.
     Only(Only),
     /// On the stack, or the function at its leaf.
@@ -145,6 +147,9 @@ pub(crate) fn condition(
     if let (Reference::Label(name), Some(values)) = (&subject, equal_to(expr, label_columns)) {
         return Some(Condition::OneOf(name.clone(), values));
     }
+    if let (Reference::Label(name), Some(values)) = (&subject, unequal_to(expr, label_columns)) {
+        return Some(Condition::NoneOf(name.clone(), values));
+    }
     let expr = expr
         .clone()
         .transform_down(|e| {
@@ -201,21 +206,11 @@ pub(crate) fn is_beyond(expr: &Expr) -> bool {
 
 /// The values of `label = 'x'`, `label IN (...)` and chains of them with OR: no need to know the values that there are.
 fn equal_to(expr: &Expr, label_columns: &[String]) -> Option<Vec<String>> {
-    let is_label = |e: &Expr| matches!(reference(e, label_columns), Some(Reference::Label(_)));
-    let text = |e: &Expr| match e {
-        // An empty value is none: nothing equals it, and the matcher of that name would mean a missing label.
-        Expr::Literal(value, _) => {
-            value.try_as_str().flatten().filter(|text| !text.is_empty()).map(str::to_owned)
-        }
-        _ => None,
-    };
+    // An empty value is none: nothing equals it, and the matcher of that name would mean a missing label.
+    let some = |value: String| (!value.is_empty()).then_some(value);
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            match (is_label(left), is_label(right)) {
-                (true, false) => Some(vec![text(right)?]),
-                (false, true) => Some(vec![text(left)?]),
-                _ => None,
-            }
+            Some(vec![some(compared(left, right, label_columns)?)?])
         }
         Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
             let mut values = Vec::new();
@@ -224,9 +219,53 @@ fn equal_to(expr: &Expr, label_columns: &[String]) -> Option<Vec<String>> {
             }
             Some(values)
         }
-        Expr::InList(InList { expr, list, negated: false }) if is_label(expr) => {
+        Expr::InList(InList { expr, list, negated: false }) if is_label(expr, label_columns) => {
+            list.iter().map(|value| some(text(value)?)).collect()
+        }
+        _ => None,
+    }
+}
+
+/// The values of `label <> 'x'`, `label NOT IN (...)` and chains of them with AND. As NULL fulfils none of these, the
+/// label has to be there, so that an empty value says nothing more.
+fn unequal_to(expr: &Expr, label_columns: &[String]) -> Option<Vec<String>> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::NotEq, right }) => {
+            Some(vec![compared(left, right, label_columns)?])
+        }
+        Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => {
+            let mut values = Vec::new();
+            for operand in operands(expr, Operator::And) {
+                values.extend(unequal_to(operand, label_columns)?);
+            }
+            Some(values)
+        }
+        // A list without values is fulfilled by a missing label as well.
+        Expr::InList(InList { expr, list, negated: true })
+            if is_label(expr, label_columns) && !list.is_empty() =>
+        {
             list.iter().map(text).collect()
         }
+        _ => None,
+    }
+}
+
+/// The text with which a label is compared, on either side.
+fn compared(left: &Expr, right: &Expr, label_columns: &[String]) -> Option<String> {
+    match (is_label(left, label_columns), is_label(right, label_columns)) {
+        (true, false) => text(right),
+        (false, true) => text(left),
+        _ => None,
+    }
+}
+
+fn is_label(expr: &Expr, label_columns: &[String]) -> bool {
+    matches!(reference(expr, label_columns), Some(Reference::Label(_)))
+}
+
+fn text(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
         _ => None,
     }
 }
@@ -284,6 +323,18 @@ mod tests {
             Some(Condition::OneOf("pod".into(), vec!["a".into(), "b".into()]))
         );
         assert!(matches!(taken(col("pod").eq(lit(""))), Some(Condition::Label(..))));
+        let none_of = |values: &[&str]| {
+            let values = values.iter().map(|v| (*v).to_owned()).collect();
+            Some(Condition::NoneOf("pod".into(), values))
+        };
+        assert_eq!(taken(lit("a").not_eq(col("pod"))), none_of(&["a"]));
+        let neither = col("pod").not_eq(lit("a")).and(col("pod").not_eq(lit("")));
+        assert_eq!(taken(neither), none_of(&["a", ""]));
+        let list = vec![lit("a"), lit("b")];
+        assert_eq!(taken(col("pod").in_list(list, true)), none_of(&["a", "b"]));
+        let with_null = vec![lit("a"), lit(ScalarValue::Utf8(None))];
+        assert!(matches!(taken(col("pod").in_list(with_null, true)), Some(Condition::Label(..))));
+        assert!(matches!(taken(col("pod").in_list(vec![], true)), Some(Condition::Label(..))));
         assert!(matches!(taken(col("pod").is_null()), Some(Condition::Label(..))));
         assert!(matches!(taken(col("profile_type").like(lit("mem%"))), Some(Condition::Type(_))));
         assert_eq!(taken(col("pod").eq(col("region"))), None);

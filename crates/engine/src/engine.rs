@@ -13,6 +13,7 @@ use flamesql_backend::Backend;
 use crate::{
     Error, ErrorKind, Session, SessionOptions,
     catalog::{SessionSays, Source, SourceSchema},
+    distinct::ListsAreCountedByKey,
     flamegraph::Flamegraph,
     functions::{self, origin::OriginsStay},
     law::LawOfGranularity,
@@ -88,10 +89,7 @@ impl Engine {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(CATALOG, &self.default)
-            // No scan of ours takes a filter that is found on the way, and to offer it one DataFusion puts all expressions
-            // between into each other, which may have no end.
-            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
+            .with_default_catalog_and_schema(CATALOG, &self.default);
         config.options_mut().extensions.insert(options);
         let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
         let context = SessionContext::new_with_state(state);
@@ -102,7 +100,14 @@ impl Engine {
     }
 
     /// Adds the sources, functions and rules to somebody else's DataFusion session: each source is a schema of the
-    /// session's default catalogue.
+    /// session's default catalogue. `examples/install.rs` joins such a schema with a table of the session's own.
+    ///
+    /// A few of the session's switches are set, without which DataFusion gives wrong answers over these tables or plans
+    /// without end: filters that are found on the way (`enable_dynamic_filter_pushdown`) are off for all its tables, too.
+    /// Its memory pool stays as it is; one that spills where sorts and groups need it is a `FairSpillPool`.
+    ///
+    /// [`checked_plan`](crate::checked_plan) refuses statements of others that no planner could take, as a
+    /// [`Session`] does by itself.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -166,6 +171,7 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_analyzer_rule(Arc::new(BinsHaveWidth));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
+        context.add_optimizer_rule(Arc::new(ListsAreCountedByKey));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
         // The one kind of rule that a session which exists does not take.
         let state = context.state_ref();
@@ -175,6 +181,12 @@ impl Engine {
         options.execution.skip_physical_aggregate_schema_check = true;
         // It mixes up the branches of a UNION: labels['x'] above one gave another column's values.
         options.optimizer.enable_leaf_expression_pushdown = false;
+        // No scan of ours takes a filter that is found on the way, and to offer it one DataFusion puts all expressions
+        // between into each other, which may have no end. There is one switch for all, and one for each kind.
+        options.optimizer.enable_dynamic_filter_pushdown = false;
+        options.optimizer.enable_join_dynamic_filter_pushdown = false;
+        options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let with_rule = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
             .with_physical_optimizer_rule(Arc::new(SameUnits))

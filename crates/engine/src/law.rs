@@ -312,8 +312,7 @@ fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Wh
                 },
                 Some(Reference::Time) => why = Some(Why::time(expr)),
                 None if condition::is_beyond(part) => why = Some(Why::subquery(part)),
-                None if is_bin_of_months(part) => why = Some(Why::months(part)),
-                None => {}
+                None => why = unequal_bins(part),
             }
             if why.is_none() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop }
         };
@@ -329,10 +328,19 @@ fn needs(table: &AdditiveTable, question: &Question) -> Result<Result<Coarse, Wh
     Ok(Ok(coarse))
 }
 
-fn is_bin_of_months(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarFunction(call)
-        if ["date_bin", "date_trunc"].contains(&call.name())
-            && call.args.get(1).is_some_and(condition::is_time))
+/// Why bins of time are none that a source can be asked for, where an expression is such bins.
+fn unequal_bins(expr: &Expr) -> Option<Why> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    let (width, time) = (call.args.first()?, call.args.get(1)?);
+    if !["date_bin", "date_trunc"].contains(&call.name()) || !condition::is_time(time) {
+        return None;
+    }
+    Some(match width {
+        // As its width is known, it is the origin that is not.
+        _ if call.name() == "date_bin" && times::step(width).is_some() => Why::origin(expr),
+        Expr::Literal(..) => Why::months(expr),
+        _ => Why::width(expr),
+    })
 }
 
 /// Whether an expression has one value all over each of some pieces of time; if so they are added to what is needed.

@@ -36,6 +36,7 @@ mod catalog;
 mod clauses;
 mod coarse;
 mod condition;
+mod distinct;
 mod engine;
 mod error;
 mod flamegraph;
@@ -77,7 +78,7 @@ pub use self::{
     error::{Error, ErrorKind},
     options::SessionOptions,
     schema::TableKind,
-    session::Session,
+    session::{Session, checked_plan},
     types::{TypeChoice, resolve_profile_type},
 };
 pub use datafusion;

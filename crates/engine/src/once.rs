@@ -4,8 +4,9 @@
 //! of the same stacks. A physical rule finds them; who reads first asks, and the others read what has come.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,8 +33,9 @@ use crate::{
     scan::ScanExec,
 };
 
-/// How much may be kept for readers who have not come yet, in stacks and points: some 256 MB. Who comes after that asks for
-/// himself. Most come at once, but a part of a plan may turn out not to be needed, and nobody says so.
+/// How much may be kept for readers who are behind, in stacks and points: some 256 MB. Who comes after that, or goes on
+/// after it, asks for himself. Most read at once, but a part of a plan may turn out not to be needed, or wait until another
+/// is read to its end, and nobody says so.
 const MAX_KEPT: usize = 1 << 24;
 
 /// A right to read a shared answer, for one execution: who runs a plan again asks again.
@@ -113,7 +115,7 @@ enum Reader {
     Awaited,
     /// Wants this piece next.
     At(usize),
-    /// Too much was kept for it: it asks for itself.
+    /// Too much was kept for it: it asks for itself, and passes over what it has.
     Alone,
 }
 
@@ -123,35 +125,39 @@ impl fmt::Debug for State {
     }
 }
 
+impl Reader {
+    /// Which piece it wants next of those that are shared.
+    fn wants(self) -> Option<usize> {
+        match self {
+            Self::Awaited => Some(0),
+            Self::At(wanted) => Some(wanted),
+            Self::Alone => None,
+        }
+    }
+}
+
 impl State {
-    /// Lets go of what nobody wants any more, or nobody who has come and too much.
+    /// Lets go of what nobody wants any more, or only those who are behind and who make it too much.
     fn trim(&mut self, shared: &Shared) {
-        let here: Vec<Reader> = (self.readers.iter().zip(&shared.gone))
-            .filter(|(_, gone)| !gone.load(Ordering::Acquire))
-            .map(|(reader, _)| *reader)
-            .collect();
-        let first = |awaited: bool| {
-            let wanted = here.iter().filter_map(|reader| match reader {
-                Reader::Awaited => awaited.then_some(0),
-                Reader::At(wanted) => Some(*wanted),
-                Reader::Alone => None,
-            });
-            wanted.min()
-        };
-        let mut wanted = first(true);
-        if let Some(of_others) = first(false).filter(|_| here.contains(&Reader::Awaited)) {
-            let kept = self.kept.iter().take(of_others - self.start);
-            if kept.map(size).sum::<usize>() > shared.max_kept {
-                let awaited = self.readers.iter_mut().filter(|r| **r == Reader::Awaited);
-                awaited.for_each(|reader| *reader = Reader::Alone);
-                wanted = Some(of_others);
+        let here = |n: usize| !shared.gone[n].load(Ordering::Acquire);
+        loop {
+            let readers = self.readers.iter().enumerate();
+            let wanted = readers.filter(|(n, _)| here(*n)).filter_map(|(_, r)| r.wants());
+            let Some(last) = wanted.clone().min() else {
+                self.pieces = None;
+                self.start += self.kept.drain(..).len();
+                return;
+            };
+            let first = wanted.max().unwrap_or(last);
+            while self.start < last && self.kept.pop_front().is_some() {
+                self.start += 1;
             }
-        }
-        while self.start < wanted.unwrap_or(usize::MAX) && self.kept.pop_front().is_some() {
-            self.start += 1;
-        }
-        if wanted.is_none() {
-            self.pieces = None;
+            let kept = self.kept.iter().take(first - self.start);
+            if first == last || kept.map(size).sum::<usize>() <= shared.max_kept {
+                return;
+            }
+            let behind = self.readers.iter_mut().filter(|reader| reader.wants() == Some(last));
+            behind.for_each(|reader| *reader = Reader::Alone);
         }
     }
 }
@@ -173,45 +179,85 @@ pub(crate) struct Reading {
     reader: usize,
 }
 
+/// What a reader holds on its way.
+struct Way<F> {
+    reading: Reading,
+    /// Asks anew.
+    ask: F,
+    /// The answer to a question of one's own.
+    own: Option<PieceStream>,
+    /// Which pieces were read, as long as they are shared: another answer need not have them in the same order.
+    seen: HashSet<u128>,
+}
+
 impl Reading {
-    /// The answer; `pieces` asks for it if nobody has yet.
-    pub(crate) fn read(self, pieces: PieceStream) -> PieceStream {
-        let is_alone = false;
-        stream::unfold((self, Some(pieces), is_alone), |(this, mut own, is_alone)| async move {
-            if is_alone {
-                let piece = own.as_mut()?.next().await?;
-                return Some((piece, (this, own, is_alone)));
-            }
-            let mut state = this.shared.state.lock().await;
-            let at = match state.readers[this.reader] {
-                Reader::Awaited => 0,
-                Reader::At(wanted) => wanted,
-                Reader::Alone => {
-                    drop(state);
-                    let piece = own.as_mut()?.next().await?;
-                    return Some((piece, (this, own, true)));
-                }
-            };
-            state.readers[this.reader] = Reader::At(at);
-            if let (None, 0) = (&state.pieces, state.start + state.kept.len()) {
-                state.pieces = own.take();
-            }
-            let known = state.kept.get(at - state.start).cloned();
-            let piece = match known {
-                Some(piece) => piece,
-                None => {
-                    let piece = state.pieces.as_mut()?.next().await?;
-                    state.kept.push_back(piece.clone());
-                    piece
-                }
-            };
-            state.readers[this.reader] = Reader::At(at + 1);
-            state.trim(&this.shared);
-            drop(state);
-            Some((piece, (this, own, is_alone)))
+    /// The answer; `ask` asks for it if nobody has yet, or if this reader falls too far behind.
+    pub(crate) fn read(self, ask: impl Fn() -> PieceStream + Send + 'static) -> PieceStream {
+        let way = Way { reading: self, ask, own: None, seen: HashSet::new() };
+        stream::unfold(way, |mut way| async move {
+            let piece = way.next().await?;
+            Some((piece, way))
         })
         .boxed()
     }
+}
+
+impl<F: Fn() -> PieceStream> Way<F> {
+    async fn next(&mut self) -> Option<Result<Piece, Error>> {
+        if self.own.is_none()
+            && let Some(shared) = self.next_shared().await
+        {
+            return shared;
+        }
+        loop {
+            let own = self.own.get_or_insert_with(&self.ask);
+            let piece = own.next().await?;
+            let is_known = |piece: &Piece| !self.seen.is_empty() && self.seen.contains(&key(piece));
+            if !piece.as_ref().is_ok_and(is_known) {
+                return Some(piece);
+            }
+        }
+    }
+
+    /// The next of the shared pieces; `None` if this reader has to ask for itself.
+    async fn next_shared(&mut self) -> Option<Option<Result<Piece, Error>>> {
+        let Reading { shared, reader } = &self.reading;
+        let mut state = shared.state.lock().await;
+        let at = state.readers[*reader].wants()?;
+        state.readers[*reader] = Reader::At(at);
+        if let (None, 0) = (&state.pieces, state.start + state.kept.len()) {
+            state.pieces = Some((self.ask)());
+        }
+        let piece = match state.kept.get(at - state.start).cloned() {
+            Some(piece) => piece,
+            None => {
+                let Some(pieces) = state.pieces.as_mut() else { return Some(None) };
+                let Some(piece) = pieces.next().await else { return Some(None) };
+                state.kept.push_back(piece.clone());
+                piece
+            }
+        };
+        state.readers[*reader] = Reader::At(at + 1);
+        state.trim(shared);
+        drop(state);
+        self.seen.extend(piece.as_ref().ok().map(key));
+        Some(Some(piece))
+    }
+}
+
+/// What a piece is the answer to, within its request: in so many bits that no two are taken for one.
+fn key(piece: &Piece) -> u128 {
+    let half = |which: u8| {
+        let mut hash = DefaultHasher::new();
+        which.hash(&mut hash);
+        match piece {
+            Piece::Group(group) => (&group.labels, group.time).hash(&mut hash),
+            Piece::Series(_, measures) => measures.hash(&mut hash),
+            Piece::Overflow(_, select) => select.hash(&mut hash),
+        }
+        u128::from(hash.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 impl Drop for Reading {
@@ -321,20 +367,38 @@ impl PhysicalOptimizerRule for AskOnce {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use flamesql_backend::StackGroup;
+    use flamesql_profile::{Labels, StackTree, Timestamp};
+
     use super::*;
-    use crate::ErrorKind;
 
     /// So many pieces; counts who asks for them.
     fn pieces(n: usize, asked: &Arc<AtomicUsize>) -> PieceStream {
         let asked = Arc::clone(asked);
         stream::once(async move {
             asked.fetch_add(1, Ordering::Relaxed);
-            let piece =
-                |n: usize| Ok(Piece::Overflow(Error::new(ErrorKind::Query, n.to_string()), None));
-            stream::iter((0..n).map(piece))
+            stream::iter((0..n).map(|n| Ok(group(n))))
         })
         .flatten()
         .boxed()
+    }
+
+    /// A group as small as can be.
+    fn group(n: usize) -> Piece {
+        Piece::Group(Arc::new(StackGroup {
+            labels: Labels::default(),
+            time: Timestamp::from_nanos(i64::try_from(n).unwrap()),
+            tree: StackTree::default(),
+            has_negative: false,
+        }))
+    }
+
+    async fn times(pieces: PieceStream) -> Vec<i64> {
+        let time = |piece| match piece {
+            Ok(Piece::Group(group)) => group.time.nanos(),
+            _ => panic!("not a group"),
+        };
+        pieces.map(time).collect().await
     }
 
     fn tickets(n: usize, max_kept: usize) -> (Arc<Shared>, Vec<Ticket>) {
@@ -347,6 +411,12 @@ mod tests {
         (Arc::clone(&shared), (0..n).map(ticket).collect())
     }
 
+    /// Asks for ten pieces.
+    fn asking(asked: &Arc<AtomicUsize>) -> impl Fn() -> PieceStream + Send + use<> {
+        let asked = Arc::clone(asked);
+        move || pieces(10, &asked)
+    }
+
     async fn n_kept(shared: &Shared) -> usize {
         shared.state.lock().await.kept.len()
     }
@@ -357,16 +427,49 @@ mod tests {
             let asked = Arc::new(AtomicUsize::new(0));
             let (shared, tickets) = tickets(2, max_kept);
             let [first, second] = [0, 1].map(|n| tickets[n].take().unwrap());
-            let mut first = first.read(pieces(10, &asked));
+            let mut first = first.read(asking(&asked));
             for n in 1..=10 {
                 assert!(first.next().await.is_some());
                 assert!(n_kept(&shared).await <= n.min(max_kept));
             }
             // Who comes late has all of it, one way or the other.
-            assert_eq!(second.read(pieces(10, &asked)).count().await, 10);
+            assert_eq!(times(second.read(asking(&asked))).await, (0..10).collect::<Vec<_>>());
             assert!(first.next().await.is_none());
             assert_eq!(asked.load(Ordering::Relaxed), n_asked, "{max_kept}");
             assert_eq!(n_kept(&shared).await, 0);
+        }
+    }
+
+    /// Whoever begins, and whoever stops in between: the one that goes on reads all, and so does the other afterwards.
+    #[tokio::test]
+    async fn what_is_kept_for_who_stands_still_is_bounded() {
+        for (n_before, the_first_stops) in
+            [(1, true), (1, false), (4, true), (4, false), (10, true)]
+        {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let (shared, tickets) = tickets(2, 3);
+            let mut readers = [0, 1].map(|n| tickets[n].take().unwrap().read(asking(&asked)));
+            for _ in 0..n_before {
+                for reader in &mut readers {
+                    assert!(reader.next().await.is_some());
+                }
+            }
+            let [first, second] = readers;
+            let (mut stalled, mut other) =
+                if the_first_stops { (first, second) } else { (second, first) };
+            for _ in n_before..10 {
+                assert!(other.next().await.is_some());
+                assert!(n_kept(&shared).await <= 3);
+            }
+            assert!(other.next().await.is_none());
+            let mut rest = Vec::new();
+            while let Some(piece) = stalled.next().await {
+                rest.extend(times(stream::iter([piece]).boxed()).await);
+            }
+            let before = i64::from(n_before);
+            assert_eq!(rest, (before..10).collect::<Vec<_>>());
+            let n_asked = if 10 - n_before > 3 { 2 } else { 1 };
+            assert_eq!((asked.load(Ordering::Relaxed), n_kept(&shared).await), (n_asked, 0));
         }
     }
 
@@ -374,7 +477,7 @@ mod tests {
     async fn nothing_is_kept_for_scans_that_are_left_out() {
         let asked = Arc::new(AtomicUsize::new(0));
         let (shared, mut tickets) = tickets(3, 100);
-        let mut first = tickets[0].take().unwrap().read(pieces(10, &asked));
+        let mut first = tickets[0].take().unwrap().read(asking(&asked));
         assert!(first.next().await.is_some());
         assert_eq!(n_kept(&shared).await, 1);
         let second = tickets[1].take().unwrap();

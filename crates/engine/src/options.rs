@@ -32,8 +32,9 @@ pub struct SessionOptions {
     /// To how many rows `flamegraph` and `flamegraph_diff` cut where they are not told; else they are complete. Also
     /// `SET flamesql.max_nodes`.
     pub max_nodes: Option<usize>,
-    /// How much memory sorting, grouping and joining may take, in bytes, before they go on in temporary files; else as
-    /// much as there is. Also `SET datafusion.runtime.memory_limit = '512M'`.
+    /// How much memory sorting and grouping may take, in bytes, before they go on in temporary files; else as much as there
+    /// is. What cannot go on in files, such as the smaller side of a hash join, is an error beyond it, and what a source
+    /// holds of its profiles is not counted. Also `SET datafusion.runtime.memory_limit = '512M'`.
     pub memory_limit: Option<usize>,
 }
 

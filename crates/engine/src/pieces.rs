@@ -9,8 +9,8 @@ use std::{
 };
 
 use flamesql_backend::{
-    ErrorKind as BackendErrorKind, Grouping, Only, Select, SeriesAnswer, StackGroup, StackStream,
-    Weigh,
+    ErrorKind as BackendErrorKind, GroupBy, Grouping, Only, Select, SeriesAnswer, StackGroup,
+    StackStream, Weigh,
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -47,7 +47,7 @@ pub(crate) fn pieces(
 ) -> PieceStream {
     let (plan, request, asked) = (Arc::clone(plan), request.clone(), Arc::clone(asked));
     stream::once(async move {
-        count(&plan, &asked, 1)?;
+        count(&plan, &asked, plan.least(&request))?;
         if request.shape == Shape::Points {
             return Ok(series(plan, request));
         }
@@ -66,7 +66,7 @@ pub(crate) fn pieces(
 }
 
 fn count(plan: &Plan, asked: &AtomicUsize, n_more: usize) -> Result<(), Error> {
-    let n = asked.fetch_add(n_more, Ordering::Relaxed) + n_more;
+    let n = asked.fetch_add(n_more, Ordering::Relaxed).saturating_add(n_more);
     match n > plan.options.max_requests {
         true => Err(plan.too_many(n)),
         false => Ok(()),
@@ -131,7 +131,10 @@ async fn one_by_one(
     let select = Select { only: Only::All, ..request.select.clone() };
     let found = backend.series(&select, &request.grouping, &plan.report).await?;
     // A label that the list of names lacks would not tell one label set from a larger one.
-    let mut names: BTreeSet<&str> = plan.label_names.iter().map(String::as_str).collect();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    if !matches!(request.grouping.labels, GroupBy::Labels(_)) {
+        names.extend(plan.label_names().await?.iter().map(String::as_str));
+    }
     names.extend(found.series.iter().flat_map(|series| series.labels.iter().map(|(name, _)| name)));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let mut all = Vec::new();
@@ -142,7 +145,10 @@ async fn one_by_one(
             all.push((select, series.labels.clone(), point.time));
         }
     }
-    count(&plan, asked, all.len())?;
+    let n = all
+        .iter()
+        .fold(0, |n: usize, (select, ..)| n.saturating_add(plan.least_of_group(select.range)));
+    count(&plan, asked, n)?;
     let report = plan.report.clone();
     let pieces = stream::iter(all).map(move |(select, labels, time)| {
         let stream = backend.stacks(select.clone(), Grouping::default(), report.clone());

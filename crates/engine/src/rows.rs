@@ -20,9 +20,18 @@ use crate::{
 };
 
 /// A batch ends at so much text, so that names of a megabyte do not fill the memory by the thousand.
-const BATCH_BYTES: usize = 32 << 20;
+pub(crate) const BATCH_BYTES: usize = 32 << 20;
 /// What one row may hold: an Arrow array of text ends at 2 GiB.
 const MAX_ROW_BYTES: usize = 1 << 30;
+
+/// Refuses a row with more text than an array takes.
+pub(crate) fn check_row(len: usize) -> Result<(), Error> {
+    if len <= MAX_ROW_BYTES {
+        return Ok(());
+    }
+    let what = format!("a row of {len} bytes of text, more than the limit of {MAX_ROW_BYTES}");
+    Err(Error::new(ErrorKind::Query, what))
+}
 
 /// What a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +94,7 @@ impl Shape {
 }
 
 /// Which columns the value of a point is in; it counts as 0 in the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Measures {
     Both,
     Own,
@@ -364,12 +373,9 @@ impl RowBuilder {
 
     fn push(&mut self, row: &Row<'_>) -> Result<(), Error> {
         let len = self.text_len(row);
-        if len > MAX_ROW_BYTES {
-            let what =
-                format!("a row of {len} bytes of text, more than the limit of {MAX_ROW_BYTES}");
-            return Err(Error::new(ErrorKind::Query, what)
-                .with_hint("leave out the column stack, or take parts of it such as stack[1]"));
-        }
+        check_row(len).map_err(|error| {
+            error.with_hint("leave out the column stack, or take parts of it such as stack[1]")
+        })?;
         self.n_bytes += len;
         for column in &mut self.columns {
             match column {

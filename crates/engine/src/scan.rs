@@ -89,7 +89,11 @@ impl ScanExec {
             .map(|(request, ticket)| {
                 // Others read the stacks that a shared answer has.
                 let pieces = match ticket.as_ref().and_then(Ticket::take) {
-                    Some(shared) => shared.read(pieces(&self.plan, request, asked, Vec::new())),
+                    Some(shared) => {
+                        let (plan, request) = (Arc::clone(&self.plan), request.clone());
+                        let asked = Arc::clone(asked);
+                        shared.read(move || pieces(&plan, &request, &asked, Vec::new()))
+                    }
                     None => pieces(&self.plan, request, asked, weigh::sums(&self.plan, request)),
                 };
                 (request.clone(), pieces)
@@ -204,7 +208,7 @@ impl ExecutionPlan for ScanExec {
     fn execute(
         &self,
         partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let asked = Arc::new(AtomicUsize::new(0));
         let open = self.open(&asked).into_iter();
@@ -219,6 +223,7 @@ impl ExecutionPlan for ScanExec {
             cursors: VecDeque::new(),
             builder: RowBuilder::new(Arc::clone(&self.schema), &self.plan.label_columns),
             rows_left: self.limit.unwrap_or(usize::MAX),
+            batch_rows: BATCH_ROWS.min(context.session_config().batch_size()),
             scratch: SubsetScratch::default(),
             reports: self.reports(),
             gauges: Gauges::new(&self.metrics, partition, self.plan.report.clone()),
@@ -284,6 +289,8 @@ struct Reader {
     cursors: VecDeque<Cursor>,
     builder: RowBuilder,
     rows_left: usize,
+    /// Less where memory is limited: whoever sorts has to hold a batch whole.
+    batch_rows: usize,
     gauges: Gauges,
     scratch: SubsetScratch,
     /// Those of scans that ask for what this one reads too.
@@ -292,7 +299,7 @@ struct Reader {
 
 impl Reader {
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
-        let max = BATCH_ROWS.min(self.rows_left);
+        let max = self.batch_rows.min(self.rows_left);
         while self.builder.n_rows < max && !self.builder.is_full() {
             if let Some(cursor) = self.cursors.front_mut() {
                 let _timer = self.gauges.baseline.elapsed_compute().timer();
@@ -317,7 +324,7 @@ impl Reader {
                 }
                 Some(Ok(Piece::Group(group))) => {
                     open.has_begun = true;
-                    self.take_group(&request, &group)?;
+                    self.take_group(&request, &group).await?;
                 }
                 Some(Ok(Piece::Overflow(_, Some(select)))) if request.is_coarse => {
                     self.read_fine(*select);
@@ -367,26 +374,37 @@ impl Reader {
             .extend(series.map(|s| Cursor::of_series(Arc::clone(&profile_type), s, measures)));
     }
 
-    fn take_group(&mut self, request: &Request, group: &Arc<StackGroup>) -> Result<(), Error> {
-        let select =
-            request.is_coarse.then(|| self.plan.narrow(request, &group.labels, group.time));
-        if let (true, Some(select)) = (group.has_negative, &select) {
-            self.read_fine(select.clone());
-            return Ok(());
+    async fn take_group(
+        &mut self,
+        request: &Request,
+        group: &Arc<StackGroup>,
+    ) -> Result<(), Error> {
+        if group.has_negative && request.is_coarse {
+            return self.read_group_fine(request, group).await;
         }
         let kept = filtered(&self.plan, group, &mut self.scratch)?;
         let group = kept.as_ref().unwrap_or(group);
         let profile_type: Arc<str> = request.select.profile_type.as_str().into();
-        match (Cursor::of_group(profile_type, group, request.shape), select) {
-            (Ok(mut cursor), _) => {
+        match Cursor::of_group(profile_type, group, request.shape) {
+            Ok(mut cursor) => {
                 cursor.keep_functions(&self.plan.functions)?;
                 self.cursors.push_back(cursor);
             }
-            (Err(error), Some(select)) if error.kind() == ProfileErrorKind::Overflow => {
-                self.read_fine(select);
+            Err(error) if request.is_coarse && error.kind() == ProfileErrorKind::Overflow => {
+                return self.read_group_fine(request, group).await;
             }
-            (Err(error), _) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
+        Ok(())
+    }
+
+    async fn read_group_fine(
+        &mut self,
+        request: &Request,
+        group: &StackGroup,
+    ) -> Result<(), Error> {
+        let select = self.plan.narrow(request, &group.labels, group.time).await?;
+        self.read_fine(select);
         Ok(())
     }
 

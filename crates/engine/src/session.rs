@@ -9,13 +9,13 @@ use std::{
 };
 
 use datafusion::{
-    common::SchemaError,
+    common::{SchemaError, config::ConfigNonZeroUsize},
     error::DataFusionError,
     execution::{
         SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, PlanType},
+    logical_expr::{self, LogicalPlan, LogicalPlanBuilder, PlanType},
     physical_plan::{ExecutionPlan, execute_stream, explain::ExplainExec},
     prelude::{SQLOptions, SessionContext},
     sql::{
@@ -42,6 +42,11 @@ use crate::{
 const ROOM: usize = 8 << 20;
 const NEW_ROOM: usize = 16 << 20;
 
+/// Where memory is limited: how much of it each sort or group has at least, of which there is one for each partition; and
+/// how many rows a batch has, of which a sort that reads its files again holds two of each. A stack of 24 names is 1 kB.
+const LEAST_SHARE: usize = 64 << 20;
+const LIMITED_ROWS: usize = 1024;
+
 /// Runs statements. What `SET` changes lasts as long as the session.
 #[derive(Clone)]
 pub struct Session {
@@ -60,13 +65,20 @@ impl Session {
         Self { context, sources }
     }
 
-    /// Beyond so much memory sorts, groups and joins go on in temporary files.
+    /// Beyond so much memory sorts, groups and joins go on in temporary files. They have equal shares of it, a quarter of
+    /// which a sort keeps for reading its files again: else it would fail with all of its rows in them.
     pub(crate) fn limit_memory(&self, bytes: usize) -> Result<(), Error> {
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
-            .build_arc()?;
         let state = self.context.state_ref();
         let mut state = state.write();
+        let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
+            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+            .build_arc()?;
+        let execution = &mut state.config_mut().options_mut().execution;
+        let n = (bytes / LEAST_SHARE).clamp(1, execution.target_partitions.max(1));
+        execution.target_partitions = n;
+        let rows = execution.batch_size.get().min(LIMITED_ROWS);
+        execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+        execution.sort_spill_reservation_bytes = bytes / n / 4;
         let limited = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
             .with_runtime_env(runtime);
@@ -124,7 +136,11 @@ impl Session {
         size::check_plan(&plan)?;
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
         let measured = measured(&plan)?;
+        let limit = memory_limit(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
+        if let Some(bytes) = limit {
+            self.limit_memory(bytes)?;
+        }
         let (mut state, plan) = frame.into_parts();
         if matches!(plan, LogicalPlan::Explain(_)) {
             state.config_mut().set_extension(Arc::new(Explaining));
@@ -139,7 +155,11 @@ impl Session {
 
     async fn plan(&self, statement: Statement) -> Result<LogicalPlan, DataFusionError> {
         let state: SessionState = self.context.state();
-        state.statement_to_plan(statement).await
+        let untyped = untyped_functions(&statement);
+        let plan = state.statement_to_plan(statement).await?;
+        let Some(sql) = untyped else { return Ok(plan) };
+        let untyped = state.create_logical_plan(&sql).await?;
+        LogicalPlanBuilder::from(plan).union(untyped)?.build()
     }
 
     /// Resets a setting of ours, which DataFusion does not do, and gives a plan for the answer.
@@ -238,6 +258,82 @@ const OWN: &str = "flamesql.";
 fn own_setting(statement: &Statement) -> Option<String> {
     let Statement::Reset(ResetStatement::Variable(name)) = statement else { return None };
     name.to_string().to_lowercase().strip_prefix(OWN).map(str::to_owned)
+}
+
+/// What SHOW FUNCTIONS leaves out: functions that say by themselves which types they take, such as all of this project, have
+/// no list of those for it.
+fn untyped_functions(statement: &Statement) -> Option<String> {
+    let Statement::Statement(statement) = statement else { return None };
+    let ast::Statement::ShowFunctions { filter } = statement.as_ref() else { return None };
+    let like = match filter {
+        Some(ast::ShowStatementFilter::Like(pattern)) => {
+            format!("AND routine_name LIKE '{}'", pattern.replace('\'', "''"))
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "SELECT routine_name, data_type, arrow_cast(NULL, 'List(Utf8)') AS parameters, \
+         arrow_cast(NULL, 'List(Utf8)') AS parameter_types, function_type, description, syntax_example \
+         FROM information_schema.routines \
+         WHERE data_type IS NULL {like}"
+    ))
+}
+
+/// The limit that a statement sets. The pool that DataFusion makes of it gives the memory to whoever comes first, and a
+/// sort that comes second fails with most of it in files.
+fn memory_limit(plan: &LogicalPlan) -> Result<Option<usize>, Error> {
+    const LIMIT: &str = "datafusion.runtime.memory_limit";
+    match plan {
+        LogicalPlan::Statement(logical_expr::Statement::SetVariable(set))
+            if set.variable.eq_ignore_ascii_case(LIMIT) =>
+        {
+            Ok(Some(SessionContext::parse_capacity_limit(LIMIT, &set.value)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Plans one statement of somebody else's in a session that sources were [installed](crate::Engine::install) into, with
+/// the limits of a [`Session`]: of its length, of the tables that it comes to and of the depth of its expressions. Without
+/// them a statement of a few lines may take all memory or stack before it reads a row. What it may do is not
+/// limited: that is what `SQLOptions::verify_plan` is for.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use flamesql_backend::Memory;
+/// use flamesql_engine::{Engine, checked_plan, datafusion::prelude::SessionContext};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let context = SessionContext::new();
+/// Engine::builder().source("prod", Arc::new(Memory::new())).build()?.install(&context)?;
+/// let sql = "SELECT function, sum(self) FROM prod.functions GROUP BY function";
+/// let plan = checked_plan(&context, sql).await?;
+/// assert_eq!(context.execute_logical_plan(plan).await?.count().await?, 0);
+/// let long = format!("SELECT 1{}", " + 1".repeat(10_000));
+/// assert!(checked_plan(&context, &long).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// If it does not parse, is not one statement, names what is not there, or is beyond a limit.
+pub async fn checked_plan(context: &SessionContext, sql: &str) -> Result<LogicalPlan, Error> {
+    let work = async {
+        size::check(sql)?;
+        let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+        let (Some(statement), None) = (statements.pop_back(), statements.pop_back()) else {
+            return Err(Error::new(ErrorKind::Syntax, "plan a text that is not one statement")
+                .with_hint("plan each statement by itself"));
+        };
+        size::check_tables(&statement)?;
+        let spoken = spoken::range(&statement, options::now());
+        let plan = SPOKEN.scope(spoken, context.state().statement_to_plan(statement)).await?;
+        size::check_plan(&plan)?;
+        Ok(plan)
+    };
+    with_room(work).await
 }
 
 /// Why the plan that EXPLAIN is asked for cannot be made: DataFusion has the error among what it shows, or, if a rule found

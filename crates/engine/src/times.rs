@@ -232,7 +232,7 @@ pub(crate) fn bins(expr: &Expr) -> Option<(Step, i64)> {
 }
 
 /// The width of bins, if it is the same for all of them: months are not.
-fn step(width: &Expr) -> Option<Step> {
+pub(crate) fn step(width: &Expr) -> Option<Step> {
     let Expr::Literal(width, _) = width else { return None };
     let nanos = match width {
         ScalarValue::IntervalMonthDayNano(Some(width)) if width.months == 0 => {

@@ -75,6 +75,18 @@ impl Why {
             .write("date_trunc('day', time), or weeks")
     }
 
+    /// Bins whose width the statement does not say.
+    pub(crate) fn width(expr: &Expr) -> Self {
+        Self::new(format!("the width of the bins of {} is no literal", text(expr)))
+            .write("an INTERVAL literal, or the unit in quotes")
+    }
+
+    /// Bins of one width that begin nobody knows where.
+    pub(crate) fn origin(expr: &Expr) -> Self {
+        Self::new(format!("the origin of the bins of {} is no literal in nanoseconds", text(expr)))
+            .write("a TIMESTAMP literal as the third argument")
+    }
+
     pub(crate) fn volatile(expr: &Expr) -> Self {
         Self::new(format!("{} is another one on each row", text(expr)))
     }

@@ -27,8 +27,8 @@ pub use self::generation::Generation;
 use self::{millis::Millis, rpc::Rpc};
 use crate::{
     Annotation, Backend, Capabilities, Error, ErrorKind, Exemplar, Grouping, HeatmapCell,
-    HttpOptions, LabelSet, MetaQuery, OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer,
-    StackStream, group::Matcher, http::Client,
+    HttpOptions, LabelSet, MetaQuery, OnlyCapabilities, ProfileRow, Question, Report, Select,
+    SeriesAnswer, StackStream, group::Matcher, http::Client,
 };
 
 /// A Pyroscope 1.x or 2.x server, or Phlare.
@@ -232,6 +232,11 @@ impl Backend for Pyroscope {
             capabilities = capabilities.with_max_range(max_range);
         }
         capabilities
+    }
+
+    /// Stacks are asked for up to the end, and at it, which is taken off: see `millis.rs`.
+    fn n_requests(&self, question: Question, _range: TimeRange) -> u64 {
+        if matches!(question, Question::Stacks(_)) { 2 } else { 1 }
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {

@@ -14,24 +14,7 @@ pub(super) fn cut(
     bins: Bins,
     capabilities: &Capabilities,
 ) -> Result<impl ExactSizeIterator<Item = TimeRange> + Send + use<>, Error> {
-    let start = i128::from(range.start().nanos());
-    let whole = length(range);
-    // The first cut would be at `base + width` and so on; `base` may lie before all time.
-    let (base, width) = match capabilities.max_range.map(|max| i128::from(max.nanos())) {
-        Some(max) if max < whole => {
-            let grain = i128::from(capabilities.grain.nanos());
-            let (unit, origin) = match bins {
-                Bins::Every { step, origin } if i128::from(step.nanos()) <= max => {
-                    (i128::from(step.nanos()), i128::from(origin.nanos()))
-                }
-                _ => (if grain <= max { grain } else { 1 }, 0),
-            };
-            (start - (start - origin).rem_euclid(unit), max / unit * unit)
-        }
-        // An empty range is asked for as well: the question may be wrong for other reasons.
-        _ => (start, whole.max(1)),
-    };
-    let n = ((start + whole - base + width - 1) / width).max(1);
+    let Cuts { base, width, n } = Cuts::of(range, bins, capabilities);
     let n = match u32::try_from(n) {
         Ok(n) if n <= Split::MAX_SLICES => n,
         _ => return Err(too_many(range, width, n, capabilities.kind)),
@@ -46,6 +29,41 @@ pub(super) fn cut(
         slice.unwrap_or(range)
     };
     Ok((0..n).map(slice))
+}
+
+/// How many slices there are, or would be.
+pub(super) fn count(range: TimeRange, bins: Bins, capabilities: &Capabilities) -> i128 {
+    Cuts::of(range, bins, capabilities).n
+}
+
+/// `n` slices of which the first begins at `base`, which may lie before all time, or within the range's start.
+struct Cuts {
+    base: i128,
+    width: i128,
+    n: i128,
+}
+
+impl Cuts {
+    fn of(range: TimeRange, bins: Bins, capabilities: &Capabilities) -> Self {
+        let start = i128::from(range.start().nanos());
+        let whole = length(range);
+        let (base, width) = match capabilities.max_range.map(|max| i128::from(max.nanos())) {
+            Some(max) if max < whole => {
+                let grain = i128::from(capabilities.grain.nanos());
+                let (unit, origin) = match bins {
+                    Bins::Every { step, origin } if i128::from(step.nanos()) <= max => {
+                        (i128::from(step.nanos()), i128::from(origin.nanos()))
+                    }
+                    _ => (if grain <= max { grain } else { 1 }, 0),
+                };
+                (start - (start - origin).rem_euclid(unit), max / unit * unit)
+            }
+            // An empty range is asked for as well: the question may be wrong for other reasons.
+            _ => (start, whole.max(1)),
+        };
+        let n = ((start + whole - base + width - 1) / width).max(1);
+        Self { base, width, n }
+    }
 }
 
 fn too_many(range: TimeRange, width: i128, n: i128, kind: &str) -> Error {

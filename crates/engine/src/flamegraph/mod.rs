@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{Result, ScalarValue, exec_err},
     logical_expr::{
-        Accumulator, AggregateUDFImpl, Signature, Volatility,
+        Accumulator, AggregateUDFImpl, Documentation, Signature, Volatility,
         function::{AccumulatorArgs, StateFieldsArgs},
     },
     physical_expr::expressions::Literal,
@@ -19,7 +19,7 @@ use datafusion::{
 
 pub(crate) use self::rows::{pair_rows, rows};
 use self::sums::{Measures, Sums};
-use crate::{Error, ErrorKind, schema};
+use crate::{Error, ErrorKind, functions::docs, schema};
 
 /// The name in SQL, and in the law.
 pub(crate) const NAME: &str = "flamegraph";
@@ -91,6 +91,10 @@ impl AggregateUDFImpl for Flamegraph {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

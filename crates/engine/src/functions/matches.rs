@@ -9,12 +9,14 @@ use arrow::{
 use datafusion::{
     common::Result,
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+        Signature, Volatility,
     },
 };
 
 use super::{
     arguments::{self, Compiled, Kind, Stacks, Texts},
+    docs,
     pattern::Pattern,
 };
 use crate::Error;
@@ -38,6 +40,10 @@ impl ScalarUDFImpl for StackMatches {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

@@ -1,9 +1,10 @@
 //! The scalar functions that SQL has here beside DataFusion's own. docs/functions.md tells users of them.
 //!
 //! Those of one kind share a module: `stack` reads stacks, `matches` holds `pattern`s against them, `prune` shortens them
-//! as pprof does, `value` writes values, `origin` asks where samples come from.
+//! as pprof does, `value` writes values, `origin` asks where samples come from. `docs` has what is said of each.
 
 mod arguments;
+pub(crate) mod docs;
 mod matches;
 pub(crate) mod origin;
 mod pattern;

@@ -16,12 +16,13 @@ use datafusion::{
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
-        ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
-        Signature, Volatility,
+        ColumnarValue, Documentation, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs,
+        ScalarUDFImpl, Signature, Volatility,
     },
     optimizer::AnalyzerRule,
 };
 
+use super::docs;
 use crate::{Error, ErrorKind};
 
 /// One of the three.
@@ -71,6 +72,10 @@ impl ScalarUDFImpl for InOrigin {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

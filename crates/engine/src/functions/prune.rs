@@ -13,13 +13,14 @@ use arrow::{
 use datafusion::{
     common::Result,
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+        Signature, Volatility,
     },
 };
 
 use super::{
     arguments::{self, Compiled, Kind, Names, Stacks, Texts},
-    re,
+    docs, re,
 };
 use crate::{Error, schema};
 
@@ -64,6 +65,10 @@ impl ScalarUDFImpl for Prune {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

@@ -9,11 +9,15 @@ use arrow::{
 use datafusion::{
     common::Result,
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+        Signature, Volatility,
     },
 };
 
-use super::arguments::{self, Kind, Stacks, Texts};
+use super::{
+    arguments::{self, Kind, Stacks, Texts},
+    docs,
+};
 use crate::{Error, ErrorKind, schema};
 
 /// A function of one stack that reads it and knows nothing of patterns.
@@ -57,6 +61,10 @@ impl ScalarUDFImpl for StackFunction {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

@@ -11,12 +11,16 @@ use arrow::{
 use datafusion::{
     common::{Result, ScalarValue, internal_err},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
+        Signature, Volatility,
     },
 };
 use flamesql_profile::{Unit, format_value, parse_duration};
 
-use super::arguments::{self, Compiled, Kind, Texts};
+use super::{
+    arguments::{self, Compiled, Kind, Texts},
+    docs,
+};
 use crate::{Error, ErrorKind};
 
 /// `format_value(value, unit)`.
@@ -50,6 +54,10 @@ impl ScalarUDFImpl for FormatValue {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
@@ -91,6 +99,10 @@ impl ScalarUDFImpl for Rate {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        docs::of(self.name())
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

@@ -1,4 +1,4 @@
-//! Reading a catalogue table: its requests, a few at a time, and all rows at once.
+//! Reading a catalogue table: its requests, a few at a time, and then its rows, a batch at a time.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{MetaTable, plan::MetaPlan};
+use super::{MetaTable, plan::MetaPlan, rows::Listed};
 use crate::{
     Error, ErrorKind, ScanFacts,
     scan::{Gauges, nothing_missing},
@@ -83,15 +83,16 @@ impl MetaExec {
             range: plan.range,
             is_range_chosen: plan.is_range_chosen,
             grain: capabilities.grain,
-            n_requests: Some(plan.n_requests()),
+            n_requests: Some(plan.n_requests),
             is_coarse: false,
             notices: plan.notices.clone(),
             report: plan.report.clone(),
         })
     }
 
-    async fn rows(&self) -> Result<RecordBatch, Error> {
-        let columns = self.table.columns(&self.plan).await?;
+    /// What there is to list.
+    async fn listed(&self) -> Result<Listed, Error> {
+        let listed = self.table.listed(&self.plan, self.limit.unwrap_or(usize::MAX)).await?;
         if self.plan.is_strict {
             nothing_missing(&self.plan.report, &self.table.source)?;
             // Some of it is known only now that the source was asked.
@@ -100,17 +101,27 @@ impl MetaExec {
                 return Err(Error::new(ErrorKind::Partial, notice.to_string()));
             }
         }
+        Ok(listed)
+    }
+
+    /// The batch that begins at a row; `None` behind the last.
+    fn batch(&self, listed: &Listed, start: usize) -> Result<Option<RecordBatch>, Error> {
+        let limit = self.limit.unwrap_or(usize::MAX);
+        if start >= limit {
+            return Ok(None);
+        }
+        let Some(rows) = listed.batch(start)? else { return Ok(None) };
+        let rows = rows.start..rows.end.min(limit);
         let internal = |e: arrow::error::ArrowError| {
             Error::new(ErrorKind::Internal, format!("put rows together: {e}")).with_source(e)
         };
+        let columns = self.table.columns(listed, rows);
         let all =
             RecordBatch::try_new(Arc::clone(&self.table.schema), columns).map_err(internal)?;
-        let wanted = match &self.projection {
-            Some(columns) => all.project(columns).map_err(internal)?,
-            None => all,
-        };
-        let n_rows = wanted.num_rows();
-        Ok(wanted.slice(0, self.limit.map_or(n_rows, |limit| limit.min(n_rows))))
+        match &self.projection {
+            Some(columns) => all.project(columns).map(Some).map_err(internal),
+            None => Ok(Some(all)),
+        }
     }
 }
 
@@ -173,12 +184,25 @@ impl ExecutionPlan for MetaExec {
         _context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let this = self.clone();
-        let gauges = Gauges::new(&self.metrics, partition, self.plan.report.clone());
-        let rows = stream::once(async move {
-            let rows = this.rows().await;
-            gauges.update();
-            rows.map_err(Error::into_datafusion)
+        let gauges = Arc::new(Gauges::new(&self.metrics, partition, self.plan.report.clone()));
+        let batches = stream::try_unfold((None, 0), move |(listed, start)| {
+            let (this, gauges) = (this.clone(), Arc::clone(&gauges));
+            async move {
+                let listed = match listed {
+                    Some(listed) => listed,
+                    None => {
+                        let listed = this.listed().await;
+                        gauges.update();
+                        listed.map_err(Error::into_datafusion)?
+                    }
+                };
+                let batch = this.batch(&listed, start).map_err(Error::into_datafusion)?;
+                Ok(batch.map(|batch| {
+                    let next = start + batch.num_rows();
+                    (batch, (Some(listed), next))
+                }))
+            }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 }

@@ -131,16 +131,54 @@ impl MetaKind {
             Self::Heatmap => (
                 with_time(),
                 vec![
-                    said(
-                        Field::new("value_min", DataType::Float64, false),
-                        "Lower edge of the cell",
-                    ),
-                    said(Field::new("count", DataType::Int64, false), "Profiles in the cell"),
+                    Field::new("value_min", DataType::Float64, false),
+                    Field::new("count", DataType::Int64, false),
                 ],
             ),
             Self::Annotations => (with_time(), vec![text("key"), text("value")]),
         };
-        with_labels(&before, &after, labels)
+        let commented = |fields: Vec<Field>| -> Vec<Field> {
+            fields.into_iter().map(|field| self.commented(field)).collect()
+        };
+        with_labels(&commented(before), &commented(after), labels)
+    }
+
+    /// A column with what it is.
+    fn commented(self, field: Field) -> Field {
+        let comment = match (self, field.name().as_str()) {
+            (Self::Profiles, "time") => "When the profile was taken, UTC",
+            (Self::Exemplars, "time") => "When the profile or the span was taken, UTC",
+            (Self::Heatmap, "time") => "Where the column of cells begins, UTC",
+            (_, "time") => "The start of the time that it is about, UTC",
+            (_, "profile_type") => "What was measured",
+            (_, "labels") => "All labels, sorted by their names",
+            (Self::Labels, "name") => "The name of a label",
+            (Self::Labels, "value") => "A value that it has",
+            (_, "name") => "The first part of the profile type, such as process_cpu",
+            (_, "sample_type") => "What a sample counts, such as cpu or inuse_space",
+            (_, "sample_unit") => "The unit of a sample, such as nanoseconds",
+            (_, "period_type") => "What lies between two samples, such as cpu or space",
+            (_, "period_unit") => "The unit of what lies between two samples",
+            (_, "id") => "What tells the profile from others of its source, for in_profile",
+            (Self::Profiles, "value") => "The sum of its samples, in the unit of the profile type",
+            (Self::Exemplars, "value") => "Its value, in the unit of the profile type",
+            (_, "value") => "What the note says",
+            (_, "duration") => "For how long it was taken, in nanoseconds; NULL if unknown",
+            (_, "source_file") => "The file that it was read from",
+            (_, "profile_id") => "The profile, for in_profile",
+            (_, "span_id") => "The span, for in_span; NULL if it is a profile",
+            (_, "trace_id") => "The trace of the span, for in_trace",
+            (_, "value_min") => "Lower edge of the cell",
+            (_, "count") => "Profiles in the cell",
+            (_, "key") => "What kind of note it is",
+            (_, name) => unreachable!("no catalogue table has a column {name}"),
+        };
+        let is_duration = field.name() == "duration";
+        let mut field = said(field, comment);
+        if is_duration {
+            field.metadata_mut().insert(schema::UNIT.to_owned(), "nanoseconds".to_owned());
+        }
+        field
     }
 }
 

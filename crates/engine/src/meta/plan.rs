@@ -3,7 +3,7 @@
 use std::fmt;
 
 use datafusion::{catalog::Session, logical_expr::Expr};
-use flamesql_backend::{Notice, Report, Select};
+use flamesql_backend::{Notice, Question, Report, Select};
 use flamesql_profile::{ProfileType, Step, TimeRange};
 use flamesql_selector::Selector;
 
@@ -23,6 +23,8 @@ pub(super) struct MetaPlan {
     pub(super) kind: MetaKind,
     /// One request each; none for tables of names, which are one request.
     pub(super) selects: Vec<Select>,
+    /// How many requests to the source that comes to at least.
+    pub(super) n_requests: usize,
     pub(super) range: TimeRange,
     pub(super) is_range_chosen: bool,
     pub(super) profile_types: Vec<ProfileType>,
@@ -36,10 +38,6 @@ pub(super) struct MetaPlan {
 }
 
 impl MetaPlan {
-    pub(super) fn n_requests(&self) -> usize {
-        if self.kind.is_by_type() { self.selects.len() } else { 1 }
-    }
-
     /// The columns of a heat map: as many as a picture of the whole range has.
     pub(super) fn step(&self) -> Step {
         Step::of_columns(self.range)
@@ -48,8 +46,8 @@ impl MetaPlan {
 
 impl fmt::Display for MetaPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, n) = (self.kind.name(), self.n_requests());
-        write!(f, "requests={n}")?;
+        let kind = self.kind.name();
+        write!(f, "requests={}", self.n_requests)?;
         if !self.kind.is_by_type() {
             return write!(f, "; {kind} range={}", self.range);
         }
@@ -60,7 +58,7 @@ impl fmt::Display for MetaPlan {
                 write!(f, " step={}", self.step())?;
             }
         }
-        match n {
+        match self.selects.len() {
             0..=4 => Ok(()),
             n => write!(f, "; and {} more", n - 4),
         }
@@ -87,6 +85,7 @@ pub(super) async fn plan(
     let mut plan = MetaPlan {
         kind,
         selects: Vec::new(),
+        n_requests: 0,
         range: asked.hull,
         is_range_chosen: asked.is_chosen,
         profile_types: Vec::new(),
@@ -96,7 +95,10 @@ pub(super) async fn plan(
         is_strict: options.strict,
         report: Report::new(),
     };
+    let n_requests =
+        |range| usize::try_from(backend.n_requests(Question::List, range)).unwrap_or(usize::MAX);
     if !kind.is_by_type() {
+        plan.n_requests = n_requests(plan.range);
         plan.notices = backend.notices();
         return Ok(plan);
     }
@@ -121,7 +123,9 @@ pub(super) async fn plan(
             plan.selects.push(Select::new(profile_type.clone(), Selector::all(), *range));
         }
     }
-    match plan.selects.len() {
+    plan.n_requests =
+        plan.selects.iter().fold(0, |n: usize, s| n.saturating_add(n_requests(s.range)));
+    match plan.n_requests {
         n if n > options.max_requests => Err(too_many(source, kind.name(), n, &options)),
         _ => Ok(plan),
     }

@@ -43,12 +43,13 @@ def top(profile, kind, unit, options):
     return [(name, -flat, -cum) for flat, cum, name in sorted(rows)]
 
 
-for number, (profile, kind, unit, options) in enumerate(CASES, 1):
-    name = f"{number:02}-{profile.split('.')[0]}-{'-'.join(option for option, _ in options)}.tsv"
-    with open(name, "w", encoding="utf-8") as file:
-        file.write("\n".join(["\t".join(["profile", profile]), "\t".join(["type", kind, unit])]) + "\n")
-        for option, regex in options:
-            file.write(f"{option}\t{regex}\n")
-        file.write("function\tflat\tcum\n")
-        for row in top(profile, kind, unit, options):
-            file.write("\t".join(map(str, row)) + "\n")
+if __name__ == "__main__":
+    for number, (profile, kind, unit, options) in enumerate(CASES, 1):
+        name = f"{number:02}-{profile.split('.')[0]}-{'-'.join(option for option, _ in options)}.tsv"
+        with open(name, "w", encoding="utf-8") as file:
+            file.write("\n".join(["\t".join(["profile", profile]), "\t".join(["type", kind, unit])]) + "\n")
+            for option, regex in options:
+                file.write(f"{option}\t{regex}\n")
+            file.write("function\tflat\tcum\n")
+            for row in top(profile, kind, unit, options):
+                file.write("\t".join(map(str, row)) + "\n")

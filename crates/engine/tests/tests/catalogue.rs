@@ -386,3 +386,62 @@ async fn labels_are_those_of_the_time_that_a_statement_speaks_of() {
     assert_eq!(rows(&s, map).await, ["NULL"]);
     assert!(error(&s, "SELECT pod FROM series").await.to_string().contains("pod"));
 }
+
+#[tokio::test]
+async fn columns_say_what_they_are() {
+    let s = session(&local());
+    for table in
+        ["profile_types", "labels", "label_sets", "profiles", "exemplars", "heatmap", "annotations"]
+    {
+        let answer = s.query(&format!("SELECT * FROM {table} LIMIT 0")).await.unwrap();
+        for field in answer.schema().fields() {
+            let comment = field.metadata().get("comment").map_or("", String::as_str);
+            assert!(comment.len() > 8, "{table}.{}: {comment:?}", field.name());
+        }
+    }
+    let answer = s.query("SELECT duration AS d FROM profiles").await.unwrap();
+    assert_eq!(answer.schema().field(0).metadata()["unit"], "nanoseconds");
+}
+
+#[tokio::test]
+async fn rows_come_in_batches_of_bounded_size() {
+    let cpu = ProfileType::parse(CPU).unwrap();
+    let tree = folded::decode(b"main 1").unwrap().into_tree();
+    let memory = Memory::new();
+    // 60 MB of text, and the labels of each row twice.
+    for n in 0..600 {
+        let labels: Labels = [("note", format!("{n:06}").repeat(16_667))].into_iter().collect();
+        memory.insert(&cpu, &labels, Timestamp::from_nanos(n), 0, &tree).unwrap();
+    }
+    for n in 600..20_000 {
+        let labels: Labels = [("note", n.to_string())].into_iter().collect();
+        memory.insert(&cpu, &labels, Timestamp::from_nanos(n), 0, &tree).unwrap();
+    }
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    for table in ["labels", "label_sets", "profiles"] {
+        let answer = s.query(&format!("SELECT * FROM {table}")).await.unwrap();
+        let batches = answer.collect().await.unwrap();
+        assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 20_000, "{table}");
+        assert!(batches.len() >= 4, "{table}");
+        for batch in batches {
+            assert!(batch.num_rows() <= 8192, "{table}");
+            assert!(batch.get_array_memory_size() < 100 << 20, "{table}");
+        }
+    }
+    let ordered = "SELECT right(note, 5) FROM profiles ORDER BY time DESC LIMIT 2";
+    assert_eq!(rows(&s, ordered).await, ["19999", "19998"]);
+    for n in [0, 1, 8192, 8193, 30_000] {
+        let limited = rows(&s, &format!("SELECT id FROM profiles LIMIT {n}")).await;
+        assert_eq!(limited.len(), n.min(20_000));
+    }
+}
+
+#[tokio::test]
+async fn a_limit_stops_asking() {
+    let fake = local();
+    let s = session(&fake);
+    assert_eq!(rows(&s, "SELECT profile_type FROM exemplars LIMIT 1").await.len(), 1);
+    assert_eq!(fake.asked().iter().filter(|asked| asked.starts_with("exemplars")).count(), 1);
+    assert_eq!(rows(&s, "SELECT profile_type FROM exemplars LIMIT 4").await.len(), 4);
+    assert_eq!(fake.asked().iter().filter(|asked| asked.starts_with("exemplars")).count(), 2);
+}

@@ -38,6 +38,15 @@ fn sql_over_a_folder() {
 }
 
 #[test]
+fn profiles_beside_the_tables_of_a_program() {
+    let text = run("install", &[]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "team,service_name,cpu");
+    assert!(lines.len() > 2 && lines[1].starts_with("blue,checkout,"), "{text}");
+    assert!(lines[1..].iter().all(|line| !line.starts_with("green")), "{text}");
+}
+
+#[test]
 fn times_of_warm_questions() {
     let sql = "SELECT n FROM (VALUES (1), (2)) AS t (n) ORDER BY n";
     let text = run("warm", &["2", sql, sql]);

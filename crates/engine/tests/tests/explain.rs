@@ -62,6 +62,18 @@ async fn why_every_row_is_read() {
             "have no one width (write date_trunc('day', time)",
         ),
         (
+            "SELECT date_bin(INTERVAL '2 months', time, TIMESTAMP '1970-01-01'), sum(value) FROM series GROUP BY 1",
+            "have no one width (write date_trunc('day', time)",
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 day', time, to_timestamp_nanos(value)), sum(value) FROM series GROUP BY 1",
+            "the origin of the bins of date_bin(",
+        ),
+        (
+            "SELECT date_bin(CASE WHEN pod = 'a' THEN INTERVAL '1 day' ELSE INTERVAL '2 days' END, time), sum(value) FROM series GROUP BY 1",
+            "is no literal (write an INTERVAL literal, or the unit in quotes)",
+        ),
+        (
             "SELECT sum(value) FROM (SELECT value FROM series LIMIT 3)",
             "a LIMIT below the aggregate counts rows",
         ),
@@ -109,8 +121,12 @@ async fn requests_are_shown_as_they_will_be_sent() {
             "demo.samples every row grain=1ns limit=3 requests=1; stacks type=CPU selector={pod=~\"a|\"} range=[.., ..) by=(all labels) step=1ns",
         ),
         (
-            "SELECT sum(value) FROM series WHERE pod <> 'a' AND pod <> 'b'",
+            "SELECT sum(value) FROM series WHERE pod LIKE 'a_' OR pod LIKE 'x%'",
             "demo.series coarse=all in one grain=1ns requests=0",
+        ),
+        (
+            "SELECT sum(value) FROM series WHERE pod <> 'a' AND 'b' <> pod AND region NOT IN ('us', '')",
+            "demo.series coarse=all in one grain=1ns requests=1; series type=CPU selector={pod!~\"a|b\",pod!=\"\",region!=\"us\",region!=\"\"} range=[.., ..)",
         ),
     ] {
         assert_eq!(scan(sql).await, expected, "{sql}");

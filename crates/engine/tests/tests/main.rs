@@ -1,6 +1,6 @@
 //! All integration tests of the engine in one binary.
 //!
-//! `catalogue` asks for what there is; `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
+//! `asked` counts what a source is asked; `catalogue` asks for what there is; `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
 //! as values; `functions` SQL's own words for stacks and values, of which `pprof` holds some against pprof's numbers;
 //! `law` the same statements over a relation that is written out row by row, which `relation` does, with functions of
 //! stacks that are in `words`, and `grammar` draws them; `recorded` asks servers, as far as they were recorded; `shop`
@@ -9,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod asked;
 mod catalogue;
 mod example;
 mod explain;

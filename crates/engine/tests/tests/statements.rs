@@ -963,6 +963,39 @@ async fn sorts_and_groups_go_on_in_files_where_memory_is_limited() {
 }
 
 #[tokio::test]
+async fn stacks_are_sorted_and_counted_where_a_statement_limits_memory() {
+    // 15,000 stacks of 24 functions: some 10 MB as rows.
+    let mut text = String::new();
+    for n in 0..15_000 {
+        for depth in 0..23 {
+            text += &format!("package{}.function_{depth};", n % 50);
+        }
+        text += &format!("leaf{n} {}\n", n % 97 + 1);
+    }
+    let memory = memory(&[(CPU, &text)]);
+    let s = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    rows(&s, "SET datafusion.runtime.memory_limit = '5M'; SELECT 1").await;
+    for (sql, expected) in [
+        ("SELECT count(DISTINCT stack) FROM samples WHERE value > 0", "15000"),
+        (
+            "SELECT count(DISTINCT stack), count(*), count(DISTINCT function) FROM samples",
+            "15000 | 15000 | 15000",
+        ),
+        ("SELECT count(DISTINCT stack), avg(value) > 1 FROM samples", "15000 | true"),
+        ("SELECT count(DISTINCT stack_slice(stack, 1, 2)), count(*) FROM samples", "50 | 15000"),
+        ("SELECT count(*) FROM (SELECT DISTINCT stack, value FROM samples)", "15000"),
+    ] {
+        assert_eq!(rows(&s, sql).await, [expected], "{sql}");
+    }
+    let sorted = rows(&s, "SELECT function, stack FROM samples ORDER BY stack DESC").await;
+    assert_eq!(sorted.len(), 15_000);
+    let stack = |line: &String| line.split_once(" | [").unwrap().1.trim_end_matches(']').to_owned();
+    let stacks: Vec<String> = sorted.iter().map(stack).collect();
+    let names: Vec<Vec<&str>> = stacks.iter().map(|stack| stack.split(", ").collect()).collect();
+    assert!(names.is_sorted_by(|a, b| a >= b));
+}
+
+#[tokio::test]
 async fn whole_trees_are_read_where_nothing_looks_at_a_row() {
     let s = session(&[(CPU, "main;a 1\nmain;b;a 2\n"), (CPU, "main;a 4\ngc 1\n")]);
     for (sql, is_whole) in [
