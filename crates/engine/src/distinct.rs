@@ -1,9 +1,10 @@
-//! `count(DISTINCT stack)` beside other aggregates.
+//! `count(DISTINCT stack)` where rows are read.
 //!
-//! Where it stands alone, DataFusion makes groups of it, which go on in files where memory is limited. Beside others it keeps
-//! each stack as a list of texts, and takes each for as large as the batch that it came in, so that a few thousand come
-//! to more than there is. So a key of 128 bits is counted instead, which is another one for each list: keyed anew in each
-//! process, so that nobody can find two lists with one key, and wide enough that a billion lists have none by chance.
+//! Where it stands alone, DataFusion makes groups of it, whose rows are as long as stacks are, and sorts those in files where
+//! memory is limited. Beside others it keeps each stack as a list of texts, and takes each for as large as the batch that
+//! it came in, so that a few thousand come to more than there is. So a key of 128 bits is counted instead, which is
+//! another one for each list: keyed anew in each process, so that nobody can find two lists with one key, and wide enough
+//! that a billion lists have none by chance. Where a source adds up by stack there are no two alike, and no key is needed.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -15,13 +16,18 @@ use arrow::{
     datatypes::{DataType, Decimal128Type, DecimalType},
 };
 use datafusion::{
-    common::{Result, internal_err, tree_node::Transformed},
+    common::{
+        Column, Result, internal_err,
+        tree_node::{Transformed, TreeNode},
+    },
     logical_expr::{
-        ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF,
+        Aggregate, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF,
         ScalarUDFImpl, Signature, Volatility, expr::AggregateFunction,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
+
+use crate::trace::additive;
 
 /// The rule.
 #[derive(Debug)]
@@ -50,11 +56,64 @@ impl OptimizerRule for ListsAreCountedByKey {
                 is_changed = true;
             }
         }
+        if let Some(inner) = keyed_groups(&aggregate)? {
+            aggregate.input = Arc::new(LogicalPlan::Aggregate(inner));
+            is_changed = true;
+        }
         Ok(match is_changed {
             // The columns are called as before, so that the schema stays as it is.
             true => Transformed::yes(LogicalPlan::Aggregate(aggregate)),
             false => Transformed::no(plan),
         })
+    }
+}
+
+/// The groups that DataFusion makes of a count of distinct lists, of which nothing but their number is wanted above, as those
+/// of their keys.
+fn keyed_groups(outer: &Aggregate) -> Result<Option<Aggregate>> {
+    let LogicalPlan::Aggregate(inner) = outer.input.as_ref() else { return Ok(None) };
+    let mut groups = inner.group_expr.clone();
+    let mut is_changed = false;
+    for group in &mut groups {
+        let Expr::Alias(alias) = &*group else { continue };
+        let is_this = |column: &&Column| column.name == alias.name && column.relation.is_none();
+        let is_counted = |expr: &Expr| match unaliased(expr) {
+            Expr::AggregateFunction(call) if call.func.name() == "count" => {
+                call.params.filter.is_none()
+                    && matches!(call.params.args.as_slice(), [Expr::Column(column)] if is_this(&column))
+            }
+            _ => false,
+        };
+        let is_else =
+            outer.group_expr.iter().any(|e| e.column_refs().into_iter().any(|c| is_this(&c)))
+                || outer
+                    .aggr_expr
+                    .iter()
+                    .any(|e| !is_counted(e) && e.column_refs().into_iter().any(|c| is_this(&c)));
+        if is_else
+            || !outer.aggr_expr.iter().any(is_counted)
+            || !is_list(&alias.expr.get_type(inner.input.schema())?)
+        {
+            continue;
+        }
+        let key = ScalarUDF::from(ListKey::new()).call(vec![alias.expr.as_ref().clone()]);
+        *group = key.alias(alias.name.clone());
+        is_changed = true;
+    }
+    let is_coarse = |plan: &LogicalPlan| {
+        let LogicalPlan::TableScan(scan) = plan else { return false };
+        additive(scan).is_some_and(|table| table.coarse().is_some())
+    };
+    if !is_changed || inner.input.exists(|plan| Ok(is_coarse(plan)))? {
+        return Ok(None);
+    }
+    Aggregate::try_new(Arc::clone(&inner.input), groups, inner.aggr_expr.clone()).map(Some)
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        expr => expr,
     }
 }
 

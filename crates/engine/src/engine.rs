@@ -171,8 +171,9 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_analyzer_rule(Arc::new(BinsHaveWidth));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
-        context.add_optimizer_rule(Arc::new(ListsAreCountedByKey));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
+        // Behind the law, which may find a source that adds up by stack.
+        context.add_optimizer_rule(Arc::new(ListsAreCountedByKey));
         // The one kind of rule that a session which exists does not take.
         let state = context.state_ref();
         let mut state = state.write();

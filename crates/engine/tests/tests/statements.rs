@@ -987,6 +987,16 @@ async fn stacks_are_sorted_and_counted_where_a_statement_limits_memory() {
     ] {
         assert_eq!(rows(&s, sql).await, [expected], "{sql}");
     }
+    for (sql, is_by_key) in [
+        ("SELECT count(DISTINCT stack) FROM samples", false),
+        ("SELECT count(DISTINCT stack), sum(value) FROM samples", false),
+        ("SELECT count(DISTINCT stack) FROM samples WHERE value > 0", true),
+        ("SELECT pod, count(DISTINCT stack), max(value) FROM samples GROUP BY pod", true),
+        ("SELECT count(DISTINCT stack), count(*) FROM samples", true),
+    ] {
+        let plan = rows(&s, &format!("EXPLAIN FORMAT INDENT {sql}")).await.join("\n");
+        assert_eq!(plan.contains("list_key("), is_by_key, "{sql}\n{plan}");
+    }
     let sorted = rows(&s, "SELECT function, stack FROM samples ORDER BY stack DESC").await;
     assert_eq!(sorted.len(), 15_000);
     let stack = |line: &String| line.split_once(" | [").unwrap().1.trim_end_matches(']').to_owned();
