@@ -1,0 +1,61 @@
+//! Who may ask: programs on this machine, and no page of the web.
+//!
+//! A page can make a browser send requests to this machine, and by a name of its own that resolves to it read the
+//! answers. It cannot make it say another `Host`, so that is looked at. No header for other origins is ever sent.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::Request,
+    http::{StatusCode, header::HOST, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+pub(crate) async fn only_this_machine(request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // With HTTP/2 it is part of the address.
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    if host.is_some_and(is_this_machine) {
+        return next.run(request).await;
+    }
+    let message = format!(
+        "this server is for this machine alone: it is called localhost or 127.0.0.1, and not {:?}\n",
+        host.unwrap_or_default()
+    );
+    (StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// Whether a host, with or without a port, is a name of this machine.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let host = host.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine() {
+        for host in
+            ["localhost", "LOCALHOST:4180", "127.0.0.1", "127.1.2.3:80", "[::1]:4180", "[::1]"]
+        {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in [
+            "",
+            "localhost.example.com",
+            "127.0.0.1.example.com:4180",
+            "example.com",
+            "10.0.0.1:4180",
+            "localhost@example.com",
+            "::",
+        ] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+}

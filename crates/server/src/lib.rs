@@ -1,0 +1,54 @@
+//! Pyroscope's own query API over any [`Backend`](flamesql_backend::Backend): whoever reads a Pyroscope server, such as
+//! Grafana, can read files, a demo or another server through it.
+//!
+//! It answers as Pyroscope 2.2 with storage v2 does, in times, orders, limits and errors; what it does otherwise on
+//! purpose is listed in the README.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use flamesql_backend::Memory;
+//! use flamesql_server::{Served, ServeOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! println!("http://{}", listener.local_addr()?);
+//! let served = Served::new(Arc::new(Memory::new()), ServeOptions::default());
+//! // Until the future in the last place is done; here at once.
+//! served.serve(listener, async {}).await
+//! # }
+//! ```
+
+mod options;
+pub use self::options::{Access, AccessLog, ServeOptions};
+
+mod served;
+pub use self::served::Served;
+
+// What comes in and goes out.
+mod connect;
+mod fault;
+mod guard;
+mod metrics;
+
+// What a question says.
+mod ids;
+mod private;
+mod question;
+
+// The answers.
+mod about;
+mod heatmap;
+mod names;
+mod pprof;
+mod push;
+mod render;
+mod series;
+mod stacks;
+mod statistics;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,75 @@
+//! How much a server takes upon itself.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use flamesql_backend::Memory;
+use flamesql_profile::Step;
+
+/// How much a server takes upon itself, and what it says of itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServeOptions {
+    /// The version that it tells.
+    pub version: String,
+    /// The longest range of one question; `None` is any.
+    pub max_range: Option<Step>,
+    /// The largest body of a question, inflated.
+    pub max_body_bytes: usize,
+    /// How many questions are answered at a time; the others wait.
+    pub max_concurrent: usize,
+    /// How long an answer may take, the wait included.
+    pub timeout: Duration,
+    /// Where pushed profiles go. Without it pushing is unknown here.
+    pub push: Option<Memory>,
+    /// Who is told of each request.
+    pub access: Option<AccessLog>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_range: None,
+            max_body_bytes: 32 << 20,
+            max_concurrent: 32,
+            timeout: Duration::from_secs(120),
+            push: None,
+            access: None,
+        }
+    }
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Access {
+    /// Its method.
+    pub method: String,
+    /// Its path; what stands behind `?` may be long, and is left out.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// How long it took until the answer began.
+    pub elapsed: Duration,
+}
+
+/// Whoever is told of each request.
+#[derive(Clone)]
+pub struct AccessLog(Arc<dyn Fn(&Access) + Send + Sync>);
+
+impl AccessLog {
+    /// Calls a function for each request.
+    pub fn new(log: impl Fn(&Access) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(log))
+    }
+
+    pub(crate) fn tell(&self, access: &Access) {
+        (self.0)(access);
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessLog(..)")
+    }
+}

@@ -1,0 +1,62 @@
+//! Stacks as pprof. A source tells functions and no lines, so each function is one location.
+
+use flamesql_backend::Only;
+use flamesql_profile::{ProfileType, StackTree, Timestamp, pprof};
+use flamesql_proto::{google::v1::Profile, querier::v1::SelectMergeProfileRequest};
+use prost::Message as _;
+
+use crate::{
+    Served,
+    connect::Asked,
+    fault::{Code, Fault},
+    question::{Millis, call_site, max_nodes, only, profile_type, select},
+    series::CallSite,
+    stacks::{aside, merged},
+};
+
+pub(crate) async fn merge_profile(
+    served: Served,
+    Asked { message, .. }: Asked<SelectMergeProfileRequest>,
+) -> Result<Profile, Fault> {
+    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let only: Only = only(&[], &message.trace_id_selector, &message.profile_id_selector)?;
+    // All of it, unless it is asked for less.
+    let max_nodes = match message.max_nodes {
+        None | Some(0) => 0,
+        asked => max_nodes(asked)?,
+    };
+    let pgo = message.stack_trace_selector.as_ref().and_then(|selector| selector.go_pgo.as_ref());
+    if pgo.is_some_and(|pgo| pgo.keep_locations > 0 || pgo.aggregate_callees) {
+        let message = "go_pgo is not implemented: a source here tells no lines";
+        return Err(Fault::new(Code::Unimplemented, message));
+    }
+    let select = select(&message.profile_type_id, &message.label_selector, millis.range(), only)?;
+    let tree = match select {
+        Some(select) => merged(&served, select).await?,
+        None => StackTree::default(),
+    };
+    let site = CallSite(call_site(message.stack_trace_selector.as_ref()));
+    let profile_type = profile_type(&message.profile_type_id)?;
+    aside(move || message_of(&profile_type, &site.keep(&tree), max_nodes, millis.end)).await
+}
+
+/// A tree as pprof that was taken at the end of its range.
+pub(crate) fn message_of(
+    profile_type: &ProfileType,
+    tree: &StackTree,
+    max_nodes: usize,
+    end_millis: i64,
+) -> Result<Profile, Fault> {
+    let (tree, _) = tree.truncate(max_nodes)?;
+    let time = Timestamp::from_nanos(end_millis.saturating_mul(1_000_000));
+    let mut profile = pprof::Profile::from_tree(profile_type, &tree, time, 0)?;
+    profile.period = match profile_type.name() {
+        "process_cpu" => 1_000_000_000,
+        "memory" => 524_288,
+        _ => 1,
+    };
+    profile.default_sample_type = profile.intern(profile_type.sample_type());
+    let bytes = pprof::encode(&profile);
+    Profile::decode(bytes.as_slice())
+        .map_err(|error| Fault::new(Code::Internal, format!("pprof of our own: {error}")))
+}

@@ -1,0 +1,180 @@
+//! The server: its routes, and what each request passes through.
+
+use std::{fmt, future::Future, io, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use flamesql_backend::Backend;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, predicate::SizeAbove},
+    decompression::RequestDecompressionLayer,
+};
+
+use crate::{
+    Access, ServeOptions, about,
+    connect::method,
+    fault::{Code, Fault},
+    guard, heatmap,
+    metrics::{self, Metrics},
+    names, pprof, push, render, series, stacks, statistics,
+};
+
+/// Smaller answers are sent as they are.
+const GZIP_FROM: u16 = 1400;
+
+/// A source, and how it is served. Cloning gives another handle on the same.
+#[derive(Clone)]
+pub struct Served(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    options: ServeOptions,
+    places: Semaphore,
+    metrics: Metrics,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("backend", &self.0.backend).finish_non_exhaustive()
+    }
+}
+
+impl Served {
+    /// A server of this source.
+    pub fn new(backend: Arc<dyn Backend>, options: ServeOptions) -> Self {
+        let places = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
+        Self(Arc::new(Inner { backend, options, places, metrics: Metrics::new() }))
+    }
+
+    /// Answers whoever connects to the listener, until `stop` is done and what was begun is answered.
+    ///
+    /// Whatever the listener, only requests to a name of this machine are answered: see [`Served::router`].
+    ///
+    /// # Errors
+    ///
+    /// If the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
+    }
+
+    /// The routes, to be served by a program of one's own. A request whose `Host` is no name of this machine is refused.
+    pub fn router(self) -> Router {
+        let of_querier = |name: &str| format!("/querier.v1.QuerierService/{name}");
+        let mut router = Router::new()
+            .route(&of_querier("ProfileTypes"), method(names::profile_types))
+            .route(&of_querier("LabelNames"), method(names::label_names))
+            .route(&of_querier("LabelValues"), method(names::label_values))
+            .route(&of_querier("Series"), method(names::series))
+            .route(&of_querier("SelectSeries"), method(series::select_series))
+            .route(&of_querier("SelectMergeStacktraces"), method(stacks::merge_stacktraces))
+            .route(&of_querier("SelectMergeSpanProfile"), method(stacks::merge_spans))
+            .route(&of_querier("SelectMergeProfile"), method(pprof::merge_profile))
+            .route(&of_querier("SelectHeatmap"), method(heatmap::select_heatmap))
+            .route(&of_querier("Diff"), method(stacks::diff))
+            .route(&of_querier("GetProfileStats"), method(statistics::profile_stats))
+            .route(
+                "/capabilities.v1.FeatureFlagsService/GetFeatureFlags",
+                method(about::feature_flags),
+            )
+            .route("/version.v1.Version/Version", method(about::version))
+            .route("/api/v1/status/buildinfo", get(about::build_info))
+            .route("/ready", get(about::ready))
+            .route("/metrics", get(metrics))
+            .route("/pyroscope/render", get(render::render))
+            .route("/pyroscope/render-diff", get(render::render_diff))
+            .route("/pyroscope/label-values", get(render::label_values));
+        if self.0.options.push.is_some() {
+            router = router.route("/push.v1.PusherService/Push", method(push::push));
+        }
+        router
+            .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
+            .layer(RequestDecompressionLayer::new())
+            .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_FROM)))
+            .layer(CatchPanicLayer::custom(|_| {
+                Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
+            }))
+            .layer(middleware::from_fn(guard::only_this_machine))
+            .layer(middleware::from_fn_with_state(self.clone(), counted))
+            .with_state(self)
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0.backend
+    }
+
+    pub(crate) fn options(&self) -> &ServeOptions {
+        &self.0.options
+    }
+
+    /// A whole body, if it is not too large.
+    pub(crate) async fn read(&self, body: Body) -> Result<Bytes, Fault> {
+        let max = self.0.options.max_body_bytes;
+        axum::body::to_bytes(body, max).await.map_err(|error| {
+            Fault::invalid(format!("cannot read the request, of {max} bytes at most: {error}"))
+        })
+    }
+}
+
+/// Lets so many be answered at a time as the options say. A client that went away gives its place back.
+async fn in_turn(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let limit = served.options().timeout;
+    match tokio::time::timeout(limit, served.0.places.acquire()).await {
+        Ok(place) => {
+            let _place = place.expect("it is never closed");
+            next.run(request).await
+        }
+        Err(_) => Fault::new(Code::Unavailable, "too many requests are under way").into_response(),
+    }
+}
+
+/// Counts a request, and tells of it.
+async fn counted(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().to_string();
+    let path = request.uri().path().to_owned();
+    let _under_way = UnderWay::new(served.0.metrics.clone());
+    let response = next.run(request).await;
+    let (status, elapsed) = (response.status().as_u16(), start.elapsed());
+    // What nobody serves is counted under one name, or anyone could make counters without end.
+    let route = if matches!(status, 403 | 404) { "other" } else { path.as_str() };
+    served.0.metrics.answered(route, status, elapsed);
+    if let Some(log) = &served.0.options.access {
+        log.tell(&Access { method, path, status, elapsed });
+    }
+    response
+}
+
+/// A request that is not answered yet, or was given up.
+struct UnderWay(Metrics);
+
+impl UnderWay {
+    fn new(metrics: Metrics) -> Self {
+        metrics.begin();
+        Self(metrics)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn metrics(State(served): State<Served>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], served.0.metrics.text())
+}

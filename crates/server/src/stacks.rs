@@ -1,0 +1,161 @@
+//! Stacks, added up: as a flame graph, a tree or pprof, of one selection or of two side by side.
+
+use flamesql_backend::{Grouping, Only, Report, Select};
+use flamesql_profile::{
+    StackTree,
+    flamebearer::{DiffLevels, Levels},
+    pyroscope_tree,
+};
+use flamesql_proto::querier::v1::{
+    DiffRequest, DiffResponse, FlameGraph, FlameGraphDiff, Level, PprofProfile, ProfileFormat,
+    SelectMergeSpanProfileRequest, SelectMergeSpanProfileResponse, SelectMergeStacktracesRequest,
+    SelectMergeStacktracesResponse,
+};
+use futures::TryStreamExt;
+
+use crate::{
+    Served,
+    connect::Asked,
+    fault::{Code, Fault},
+    ids,
+    pprof::message_of,
+    question::{Millis, call_site, check_ids, max_nodes, only, select},
+    series::CallSite,
+};
+
+pub(crate) async fn merge_stacktraces(
+    served: Served,
+    Asked { message, .. }: Asked<SelectMergeStacktracesRequest>,
+) -> Result<SelectMergeStacktracesResponse, Fault> {
+    let question = Question::new(&served, &message)?;
+    let format = message.format();
+    if format == ProfileFormat::Dot {
+        let message = "DOT is not implemented: ask for pprof, and draw that";
+        return Err(Fault::new(Code::Unimplemented, message));
+    }
+    let (tree, max_nodes, end) = (question.tree(&served).await?, question.max_nodes, message.end);
+    let mut answer = SelectMergeStacktracesResponse::default();
+    match format {
+        ProfileFormat::Tree => {
+            answer.tree = aside(move || bytes_of(&tree, max_nodes)).await?.into()
+        }
+        ProfileFormat::Pprof => {
+            // Of pprof nothing is cut unless it is asked for.
+            let max_nodes = message.max_nodes.map_or(0, |_| max_nodes);
+            let profile_type = crate::question::profile_type(&message.profile_type_id)?;
+            let profile = aside(move || message_of(&profile_type, &tree, max_nodes, end)).await?;
+            answer.pprof = Some(PprofProfile { profile: Some(profile) });
+        }
+        _ => answer.flamegraph = Some(aside(move || graph_of(&tree, max_nodes)).await?),
+    }
+    Ok(answer)
+}
+
+pub(crate) async fn merge_spans(
+    served: Served,
+    Asked { message, .. }: Asked<SelectMergeSpanProfileRequest>,
+) -> Result<SelectMergeSpanProfileResponse, Fault> {
+    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    check_ids("span", &message.span_selector, 16)?;
+    let spans = Only::Spans(message.span_selector.clone());
+    let question = Question {
+        select: select(&message.profile_type_id, &message.label_selector, millis.range(), spans)?,
+        site: CallSite(Vec::new()),
+        max_nodes: max_nodes(message.max_nodes)?,
+    };
+    let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
+    let mut answer = SelectMergeSpanProfileResponse::default();
+    match message.format() {
+        ProfileFormat::Tree => {
+            answer.tree = aside(move || bytes_of(&tree, max_nodes)).await?.into()
+        }
+        _ => answer.flamegraph = Some(aside(move || graph_of(&tree, max_nodes)).await?),
+    }
+    Ok(answer)
+}
+
+pub(crate) async fn diff(
+    served: Served,
+    Asked { message, .. }: Asked<DiffRequest>,
+) -> Result<DiffResponse, Fault> {
+    let (Some(left), Some(right)) = (message.left, message.right) else {
+        return Err(Fault::invalid("missing left or right side of the diff"));
+    };
+    let sides = [Question::new(&served, &left)?, Question::new(&served, &right)?];
+    let [left, right] = &sides;
+    let max_nodes = left.max_nodes.max(right.max_nodes);
+    let (left, right) = futures::future::try_join(left.tree(&served), right.tree(&served)).await?;
+    let graph = aside(move || Ok(DiffLevels::encode(&left, &right, max_nodes)?)).await?;
+    Ok(DiffResponse { flamegraph: Some(diff_message(graph)?) })
+}
+
+/// What is asked of stacks.
+pub(crate) struct Question {
+    /// `None` if nothing can be found.
+    select: Option<Select>,
+    site: CallSite,
+    pub(crate) max_nodes: usize,
+}
+
+impl Question {
+    pub(crate) fn new(
+        served: &Served,
+        message: &SelectMergeStacktracesRequest,
+    ) -> Result<Self, Fault> {
+        let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+        let only =
+            only(&message.span_selector, &message.trace_id_selector, &message.profile_id_selector)?;
+        Ok(Self {
+            select: select(
+                &message.profile_type_id,
+                &message.label_selector,
+                millis.range(),
+                only,
+            )?,
+            site: CallSite(call_site(message.stack_trace_selector.as_ref())),
+            max_nodes: max_nodes(message.max_nodes)?,
+        })
+    }
+
+    pub(crate) async fn tree(&self, served: &Served) -> Result<StackTree, Fault> {
+        let Some(select) = &self.select else { return Ok(StackTree::default()) };
+        let tree = merged(served, select.clone()).await?;
+        Ok(self.site.keep(&tree))
+    }
+}
+
+/// All stacks of a selection in one tree.
+pub(crate) async fn merged(served: &Served, mut select: Select) -> Result<StackTree, Fault> {
+    ids::resolved(served, &mut select).await?;
+    let mut groups = served.backend().stacks(select, Grouping::default(), Report::new());
+    // All in one group: there is one, or none.
+    let group = groups.try_next().await?;
+    Ok(group.map(|group| group.tree).unwrap_or_default())
+}
+
+/// Runs what takes a processor for a while where it holds nobody up.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Fault::new(Code::Internal, error.to_string())))
+}
+
+fn bytes_of(tree: &StackTree, max_nodes: usize) -> Result<Vec<u8>, Fault> {
+    let (tree, _) = tree.truncate(max_nodes)?;
+    Ok(pyroscope_tree::encode(&tree))
+}
+
+pub(crate) fn graph_of(tree: &StackTree, max_nodes: usize) -> Result<FlameGraph, Fault> {
+    let (tree, _) = tree.truncate(max_nodes)?;
+    let Levels { names, levels, total, max_self } = Levels::encode(&tree, 0)?;
+    let levels = levels.into_iter().map(|values| Level { values }).collect();
+    Ok(FlameGraph { names, levels, total, max_self })
+}
+
+pub(crate) fn diff_message(graph: DiffLevels) -> Result<FlameGraphDiff, Fault> {
+    let total = graph.total()?;
+    let DiffLevels { names, levels, left_ticks, right_ticks, max_self } = graph;
+    let levels = levels.into_iter().map(|values| Level { values }).collect();
+    Ok(FlameGraphDiff { names, levels, total, max_self, left_ticks, right_ticks })
+}

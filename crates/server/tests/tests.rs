@@ -1,0 +1,17 @@
+//! All integration tests, so that there is one program to link.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+// What every backend has to do, asked of this server by way of the adapter of Pyroscope.
+mod conformance;
+// Statuses, forms, limits, and who may ask.
+mod protocol;
+// What a real server answered, and this one.
+mod recorded;
+// Flame graphs by GET.
+mod render;
+
+mod shop;
+#[path = "../../backend/tests/support.rs"]
+#[expect(dead_code, reason = "the tests of another crate use the rest")]
+mod support;
+mod wire;
