@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Labels(Labels),
     /// Say whether a source answers, what it is, and what it can do
     Check(Check),
+    /// Serve a source as a Pyroscope server on this machine
+    Serve(Serve),
 }
 
 impl Command {
@@ -62,7 +64,7 @@ impl Command {
             Self::Series(args) => args.output.strict,
             Self::Types(args) => args.output.strict,
             Self::Labels(args) => args.output.strict,
-            Self::Check(_) => false,
+            Self::Check(_) | Self::Serve(_) => false,
         }
     }
 }
@@ -285,6 +287,34 @@ pub(crate) struct Check {
     pub(crate) range: Range,
     #[command(flatten)]
     pub(crate) connect: Connect,
+}
+
+/// Serve a source as a Pyroscope server on this machine.
+///
+/// Grafana's Pyroscope data source, profilecli and flamesql itself can ask it. It answers as Pyroscope 2 does, at a grain of
+/// a millisecond, and only programs on this machine: there is no authentication yet.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
+Examples:
+  flamesql serve ./profiles
+  flamesql serve --push --listen 127.0.0.1:4040
+
+With a server:
+  flamesql serve http://localhost:4040"))]
+pub(crate) struct Serve {
+    /// A URL, a file or a folder of profiles
+    pub(crate) source: Option<OsString>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4180")]
+    pub(crate) listen: String,
+    /// Serve what is pushed here instead of a source, from memory, until the program ends
+    #[arg(long, conflicts_with = "source")]
+    pub(crate) push: bool,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// Do not log requests
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 /// How a server is reached, and as whom. Nothing of it goes to a file or a folder.

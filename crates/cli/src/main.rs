@@ -12,6 +12,7 @@ mod profile;
 mod query;
 mod rows;
 mod series;
+mod serve;
 mod sink;
 mod source;
 mod table;
@@ -79,6 +80,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Types(args) => names::types(args).await,
             Command::Labels(args) => names::labels(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
         }
     });
     // A thread that still reads a file is not waited for.

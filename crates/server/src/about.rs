@@ -11,12 +11,13 @@ use crate::{Served, connect::Asked, fault::Fault};
 
 /// By these a client knows that it may ask what storage v2 answers.
 pub(crate) async fn feature_flags(
-    _: Served,
+    served: Served,
     _: Asked<GetFeatureFlagsRequest>,
 ) -> Result<GetFeatureFlagsResponse, Fault> {
+    let is_v2 = served.options().guise.is_storage_v2();
     let flag = |name: &str, description: &str| FeatureFlag {
         name: name.to_owned(),
-        enabled: true,
+        enabled: is_v2,
         description: Some(description.to_owned()),
         documentation_url: None,
     };

@@ -43,7 +43,9 @@ where
     F: Future<Output = Result<A, Fault>> + Send + 'static,
 {
     post(move |State(served): State<Served>, request: Request| async move {
-        call(served, request, answer).await.unwrap_or_else(IntoResponse::into_response)
+        let guise = served.options().guise;
+        let answer = call(served, request, answer).await;
+        answer.unwrap_or_else(|fault| guise.wrapped(fault).into_response())
     })
     .fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]) })
 }

@@ -21,6 +21,8 @@ pub(crate) enum Code {
     DataLoss,
     Unavailable,
     Internal,
+    /// What Phlare makes of a status of plain HTTP.
+    Text400,
 }
 
 impl Code {
@@ -35,6 +37,7 @@ impl Code {
             Self::DataLoss => "data_loss",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
+            Self::Text400 => "code_400",
         }
     }
 
@@ -46,7 +49,7 @@ impl Code {
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Aborted => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::DataLoss | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DataLoss | Self::Internal | Self::Text400 => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -56,11 +59,47 @@ impl Code {
 pub(crate) struct Fault {
     code: Code,
     message: String,
+    /// Where a server of several parts would find it.
+    layer: Layer,
+}
+
+/// The part of a server that finds a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    /// The one that is asked.
+    Outer,
+    /// The one behind it.
+    Inner,
+    /// The one behind that, which is asked by gRPC.
+    Innermost,
 }
 
 impl Fault {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), layer: Layer::Outer }
+    }
+
+    /// The same, found by a server behind the one that is asked.
+    pub(crate) fn inner(mut self) -> Self {
+        self.layer = Layer::Inner;
+        self
+    }
+
+    /// The same, found by a server behind that one.
+    pub(crate) fn innermost(mut self) -> Self {
+        self.layer = Layer::Innermost;
+        self
+    }
+
+    /// The same as the outermost server tells it: as text that the next one gave it, which has it from a third one behind
+    /// `grpc`.
+    pub(crate) fn wrapped(self, grpc: &str) -> Self {
+        let message = match self.layer {
+            Layer::Outer => return self,
+            Layer::Inner => self.message,
+            Layer::Innermost => format!("{grpc}{}", self.message),
+        };
+        Self::new(self.code, Body { code: self.code.name(), message: &message }.text())
     }
 
     /// The question makes no sense.
@@ -102,15 +141,22 @@ impl From<flamesql_profile::Error> for Fault {
     }
 }
 
+/// As it goes over the wire.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl Body<'_> {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("two texts can be written")
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            code: &'a str,
-            message: &'a str,
-        }
-        let body = Body { code: self.code.name(), message: &self.message };
-        let body = serde_json::to_vec(&body).expect("two texts can be written");
+        let body = Body { code: self.code.name(), message: &self.message }.text();
         (self.code.status(), [(CONTENT_TYPE, "application/json")], body).into_response()
     }
 }

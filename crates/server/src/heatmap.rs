@@ -25,13 +25,14 @@ pub(crate) async fn select_heatmap(
     served: Served,
     Asked { message, .. }: Asked<SelectHeatmapRequest>,
 ) -> Result<SelectHeatmapResponse, Fault> {
+    served.options().guise.check_heatmap()?;
     let step = step_millis(message.step)
         .ok_or_else(|| Fault::invalid(format!("step must be >= 1ms, got {:.6}", message.step)))?;
     if let Some(limit) = message.limit.filter(|limit| *limit < 0) {
         return Err(Fault::invalid(format!("limit must be non-negative, got {limit}")));
     }
     let (start, end) = (message.start, message.end);
-    let millis = Millis::new(start, end, served.options().max_range)?;
+    let millis = Millis::new(start, end, served.options())?;
     if start >= end {
         let message = format!("start time must be before end time, got start={start} end={end}");
         return Err(Fault::invalid(message));
@@ -50,8 +51,13 @@ pub(crate) async fn select_heatmap(
         (HeatmapQueryType::Individual, _) => {}
     }
     let grid = Grid::new(millis, step);
-    let chosen =
-        select(&message.profile_type_id, &message.label_selector, grid.range(), Only::All)?;
+    let chosen = select(
+        &message.profile_type_id,
+        &message.label_selector,
+        grid.range(),
+        Only::All,
+        served.options().guise,
+    )?;
     let Some(chosen) = chosen else { return Ok(SelectHeatmapResponse::default()) };
     let profiles = served.backend().profiles(&chosen, &Report::new()).await?;
     let exemplars = match (message.exemplar_type(), step) {

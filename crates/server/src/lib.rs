@@ -21,6 +21,8 @@
 //! ```
 
 mod options;
+#[doc(hidden)]
+pub use self::guise::Guise;
 pub use self::options::{Access, AccessLog, ServeOptions};
 
 mod served;
@@ -30,6 +32,7 @@ pub use self::served::Served;
 mod connect;
 mod fault;
 mod guard;
+mod guise;
 mod metrics;
 
 // What a question says.

@@ -17,14 +17,14 @@ use crate::{
     connect::Asked,
     fault::Fault,
     private::{self, Parted},
-    question::{Millis, selectors},
+    question::{Millis, is_legacy, selectors},
 };
 
 pub(crate) async fn profile_types(
     served: Served,
     Asked { message, .. }: Asked<ProfileTypesRequest>,
 ) -> Result<ProfileTypesResponse, Fault> {
-    let millis = Millis::or_last_hour(message.start, message.end, served.options().max_range)?;
+    let millis = Millis::or_last_hour(message.start, message.end, served.options())?;
     let types = served.backend().profile_types(millis.range()).await?;
     let profile_types = types.iter().map(shown).collect();
     Ok(ProfileTypesResponse { profile_types })
@@ -45,7 +45,7 @@ pub(crate) async fn label_names(
     served: Served,
     Asked { message, takes_utf8_names }: Asked<LabelNamesRequest>,
 ) -> Result<LabelNamesResponse, Fault> {
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let millis = Millis::of_names(message.start, message.end, served.options())?;
     let meta = Meta::new(&served, millis, &message.matchers).await?;
     let mut names = BTreeSet::new();
     for query in &meta.queries {
@@ -58,7 +58,8 @@ pub(crate) async fn label_names(
         let all = private::with_private(&any, &labels);
         names.extend(all.iter().map(|(name, _)| name.to_owned()));
     }
-    names.retain(|name| takes_utf8_names || is_legacy(name));
+    let guise = served.options().guise;
+    names.retain(|name| guise.lists(takes_utf8_names) || is_legacy(name));
     Ok(LabelNamesResponse { names: names.into_iter().collect() })
 }
 
@@ -66,10 +67,14 @@ pub(crate) async fn label_values(
     served: Served,
     Asked { message, .. }: Asked<LabelValuesRequest>,
 ) -> Result<LabelValuesResponse, Fault> {
+    let guise = served.options().guise;
     if message.name.is_empty() {
-        return Err(Fault::invalid("name is required"));
+        return match guise.minds_missing_names() {
+            true => Err(Fault::invalid("name is required").inner()),
+            false => Ok(LabelValuesResponse::default()),
+        };
     }
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let millis = Millis::of_names(message.start, message.end, served.options())?;
     let meta = Meta::new(&served, millis, &message.matchers).await?;
     let name = private::known_as(&message.name);
     let mut values = BTreeSet::new();
@@ -90,17 +95,31 @@ pub(crate) async fn series(
     served: Served,
     Asked { message, .. }: Asked<SeriesRequest>,
 ) -> Result<SeriesResponse, Fault> {
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let millis = Millis::of_names(message.start, message.end, served.options())?;
     let meta = Meta::new(&served, millis, &message.matchers).await?;
-    let mut sets = BTreeSet::new();
+    let guise = served.options().guise;
+    let mut sets: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
     for set in meta.label_sets().await? {
         let labels = private::of_set(&set);
-        sets.insert(match message.label_names.as_slice() {
+        let labels = match message.label_names.as_slice() {
             [] => labels,
             names => labels.only(names.iter().map(String::as_str)),
-        });
+        };
+        let is_shown = |name: &str| guise.lists(true) || is_legacy(name);
+        let labels = labels.iter().filter(|(name, _)| is_shown(name));
+        let mut labels: Vec<_> =
+            labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        if guise.keeps_order_of_names() {
+            let place = |name: &str| message.label_names.iter().position(|known| known == name);
+            labels.sort_by_key(|(name, _)| place(name));
+        }
+        sets.insert(labels);
     }
-    let labels_set = sets.iter().map(|labels| v1::Labels { labels: pairs(labels) }).collect();
+    let pair = |(name, value)| LabelPair { name, value };
+    let labels_set = sets
+        .into_iter()
+        .map(|labels| v1::Labels { labels: labels.into_iter().map(pair).collect() })
+        .collect();
     Ok(SeriesResponse { labels_set })
 }
 
@@ -111,12 +130,6 @@ pub(crate) fn pairs(labels: &Labels) -> Vec<LabelPair> {
     labels.iter().map(pair).collect()
 }
 
-/// Letters, digits and `_`, as Prometheus had them in its first two versions.
-fn is_legacy(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
 /// What a source is asked: once, or for each type that the matchers leave.
 struct Meta<'a> {
     served: &'a Served,
@@ -125,16 +138,17 @@ struct Meta<'a> {
 
 impl<'a> Meta<'a> {
     async fn new(served: &'a Served, millis: Millis, matchers: &[String]) -> Result<Self, Fault> {
-        let parted = selectors(matchers)?;
         let range = millis.range();
-        let queries = match parted.chooses_types() {
-            false => vec![query(None, &parted, range)],
-            true => {
-                let types = served.backend().profile_types(range).await?;
-                let types = types.into_iter().filter(|known| parted.of(known).is_some());
-                types.map(|chosen| query(Some(chosen), &parted, range)).collect()
+        let mut queries = Vec::new();
+        for parted in selectors(matchers, millis.guise)? {
+            if !parted.chooses_types() {
+                queries.push(query(None, &parted, range));
+                continue;
             }
-        };
+            let types = served.backend().profile_types(range).await?;
+            let types = types.into_iter().filter(|known| parted.of(known).is_some());
+            queries.extend(types.map(|chosen| query(Some(chosen), &parted, range)));
+        }
         Ok(Self { served, queries })
     }
 
@@ -153,16 +167,4 @@ impl<'a> Meta<'a> {
 
 fn query(profile_type: Option<ProfileType>, parted: &Parted, range: TimeRange) -> MetaQuery {
     MetaQuery { profile_type, selector: parted.public().clone(), range }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_the_old_kind() {
-        for (name, is) in [("pod", true), ("_a1", true), ("1a", false), ("k8s.pod", false)] {
-            assert_eq!(is_legacy(name), is, "{name}");
-        }
-    }
 }

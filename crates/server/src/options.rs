@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use flamesql_backend::Memory;
 use flamesql_profile::Step;
 
+use crate::Guise;
+
 /// How much a server takes upon itself, and what it says of itself.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -23,6 +25,9 @@ pub struct ServeOptions {
     pub push: Option<Memory>,
     /// Who is told of each request.
     pub access: Option<AccessLog>,
+    /// Which server this one passes for, in tests.
+    #[doc(hidden)]
+    pub guise: Guise,
 }
 
 impl Default for ServeOptions {
@@ -35,6 +40,7 @@ impl Default for ServeOptions {
             timeout: Duration::from_secs(120),
             push: None,
             access: None,
+            guise: Guise::V2,
         }
     }
 }

@@ -18,26 +18,37 @@ pub(crate) async fn merge_profile(
     served: Served,
     Asked { message, .. }: Asked<SelectMergeProfileRequest>,
 ) -> Result<Profile, Fault> {
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
-    let only: Only = only(&[], &message.trace_id_selector, &message.profile_id_selector)?;
+    let millis = Millis::new(message.start, message.end, served.options())?;
+    let only: Only = only(
+        &[],
+        &message.trace_id_selector,
+        &message.profile_id_selector,
+        served.options().guise,
+    )?;
     // All of it, unless it is asked for less.
     let max_nodes = match message.max_nodes {
         None | Some(0) => 0,
-        asked => max_nodes(asked)?,
+        asked => max_nodes(asked, served.options().guise)?,
     };
     let pgo = message.stack_trace_selector.as_ref().and_then(|selector| selector.go_pgo.as_ref());
     if pgo.is_some_and(|pgo| pgo.keep_locations > 0 || pgo.aggregate_callees) {
         let message = "go_pgo is not implemented: a source here tells no lines";
         return Err(Fault::new(Code::Unimplemented, message));
     }
-    let select = select(&message.profile_type_id, &message.label_selector, millis.range(), only)?;
+    let select = select(
+        &message.profile_type_id,
+        &message.label_selector,
+        millis.range(),
+        only,
+        served.options().guise,
+    )?;
     let tree = match select {
         Some(select) => merged(&served, select).await?,
         None => StackTree::default(),
     };
     let site = CallSite(call_site(message.stack_trace_selector.as_ref()));
     let profile_type = profile_type(&message.profile_type_id)?;
-    aside(move || message_of(&profile_type, &site.keep(&tree), max_nodes, millis.end)).await
+    aside(move || message_of(&profile_type, &site.keep(&tree), max_nodes, millis)).await
 }
 
 /// A tree as pprof that was taken at the end of its range.
@@ -45,11 +56,16 @@ pub(crate) fn message_of(
     profile_type: &ProfileType,
     tree: &StackTree,
     max_nodes: usize,
-    end_millis: i64,
+    millis: Millis,
 ) -> Result<Profile, Fault> {
     let (tree, _) = tree.truncate(max_nodes)?;
-    let time = Timestamp::from_nanos(end_millis.saturating_mul(1_000_000));
-    let mut profile = pprof::Profile::from_tree(profile_type, &tree, time, 0)?;
+    let nanos = |millis: i64| millis.saturating_mul(1_000_000);
+    let time = Timestamp::from_nanos(nanos(millis.end));
+    let duration = match millis.guise.tells_durations() {
+        true => nanos(millis.end - millis.start),
+        false => 0,
+    };
+    let mut profile = pprof::Profile::from_tree(profile_type, &tree, time, duration)?;
     profile.period = match profile_type.name() {
         "process_cpu" => 1_000_000_000,
         "memory" => 524_288,

@@ -1,11 +1,11 @@
 //! What questions have in common: a range, a type, a selector, and the faults of each, in Pyroscope's words.
 
 use flamesql_backend::{Only, Select};
-use flamesql_profile::{ProfileType, Step, TimeRange, Timestamp};
+use flamesql_profile::{ProfileType, TimeRange, Timestamp};
 use flamesql_proto::types::v1::StackTraceSelector;
 use flamesql_selector::{Filter, Selector};
 
-use crate::{fault::Fault, private::Parted};
+use crate::{Guise, ServeOptions, fault::Fault, private::Parted};
 
 const NANOS: i64 = 1_000_000;
 const HOUR_MILLIS: i64 = 3_600_000;
@@ -19,10 +19,26 @@ const MAX_NODES: i64 = 1 << 20;
 pub(crate) struct Millis {
     pub(crate) start: i64,
     pub(crate) end: i64,
+    pub(crate) guise: Guise,
 }
 
 impl Millis {
-    pub(crate) fn new(start: i64, end: i64, max: Option<Step>) -> Result<Self, Fault> {
+    /// A range before there was anything, for a server that takes any.
+    const NONE: Self = Self { start: 1, end: 1, guise: Guise::Phlare };
+
+    /// That of a question for names, which older servers ask of all that they have.
+    pub(crate) fn of_names(start: i64, end: i64, options: &ServeOptions) -> Result<Self, Fault> {
+        match options.guise.looks_at_ranges_of_names() {
+            true => Self::new(start, end, options),
+            false => Ok(Self { start: 1, end: i64::MAX / NANOS - 1, guise: options.guise }),
+        }
+    }
+
+    pub(crate) fn new(start: i64, end: i64, options: &ServeOptions) -> Result<Self, Fault> {
+        let (max, guise) = (options.max_range, options.guise);
+        if !guise.minds_ranges() && (start == 0 || end == 0 || start > end) {
+            return Ok(Self::NONE);
+        }
         if start == 0 || end == 0 {
             return Err(Fault::invalid("missing time range in the query"));
         }
@@ -34,33 +50,47 @@ impl Millis {
             Some(max) if length * i128::from(NANOS) > i128::from(max.nanos()) => {
                 let actual = go_duration(i64::try_from(length).unwrap_or(i64::MAX));
                 let limit = short_duration(max.nanos() / NANOS);
-                Err(Fault::invalid(format!(
-                    "the query time range exceeds the limit (max_query_length, actual: {actual}, limit: {limit})"
-                )))
+                Err(guise.too_long(&actual, &limit))
             }
-            _ => Ok(Self { start, end }),
+            _ => Ok(Self { start, end, guise }),
         }
     }
 
     /// The last hour where no end is given.
-    pub(crate) fn or_last_hour(start: i64, end: i64, max: Option<Step>) -> Result<Self, Fault> {
+    pub(crate) fn or_last_hour(
+        start: i64,
+        end: i64,
+        options: &ServeOptions,
+    ) -> Result<Self, Fault> {
+        let guise = options.guise;
+        if !guise.looks_at_ranges_of_names() {
+            return Self::of_names(start, end, options);
+        }
         if start == 0 && end == 0 {
             let now = now_millis();
-            return Ok(Self { start: now - HOUR_MILLIS, end: now });
+            return Ok(Self { start: now - HOUR_MILLIS, end: now, guise });
         }
         // An end alone may be 0, which is a time like any other here.
         if start > end {
             return Err(Fault::invalid("query start time is after end time"));
         }
         if start == 0 || end == 0 {
-            return Ok(Self { start, end });
+            return Ok(Self { start, end, guise });
         }
-        Self::new(start, end, max)
+        Self::new(start, end, options)
     }
 
     /// The same, half-open, in nanoseconds.
     pub(crate) fn range(self) -> TimeRange {
-        between(self.start, self.end.saturating_mul(NANOS).saturating_add(1))
+        between(self.start, self.after(self.end))
+    }
+
+    /// The first nanosecond after a millisecond that is the last of a range.
+    pub(crate) fn after(self, millis: i64) -> i64 {
+        match self.guise.cuts_times() {
+            false => millis.saturating_mul(NANOS).saturating_add(1),
+            true => millis.saturating_add(1).saturating_mul(NANOS),
+        }
     }
 }
 
@@ -84,34 +114,46 @@ pub(crate) fn profile_type(id: &str) -> Result<ProfileType, Fault> {
         Fault::invalid(format!(
             "profile-type selection must be of the form {shape}, got({n}): {id:?}"
         ))
+        .innermost()
     })
 }
 
 /// A selector with its braces; of none at all nothing can be chosen.
-pub(crate) fn selector(text: &str) -> Result<Selector, Fault> {
+pub(crate) fn selector(text: &str, guise: Guise) -> Result<Selector, Fault> {
     let fail = |place: &str, reason: &str| {
         Fault::invalid(format!("parsing label selector {text:?}: {place}: parse error: {reason}"))
+            .inner()
     };
     let parsed = match text.trim() {
         "" => return Err(fail("unknown position", "unexpected end of input")),
         _ => Selector::parse(text),
     };
     let parsed = parsed.and_then(|selector| Filter::new(&selector).map(|_| selector));
+    if let Ok(parsed) = &parsed
+        && !guise.knows_quoted_names()
+        && parsed.matchers.iter().any(|matcher| !is_legacy(&matcher.name))
+    {
+        return Err(fail("1:2", "unexpected string in label matching, expected identifier"));
+    }
     parsed.map_err(|error| {
         let before = text.get(..error.span().start).unwrap_or(text);
         fail(&format!("1:{}", before.chars().count() + 1), error.message())
     })
 }
 
-/// All selectors at once: who is chosen is so by each of them. None chooses all.
-pub(crate) fn selectors(texts: &[String]) -> Result<Parted, Fault> {
+/// All selectors at once: who is chosen is so by each of them. None chooses all. Of an older server they are several
+/// choices, each of which is enough.
+pub(crate) fn selectors(texts: &[String], guise: Guise) -> Result<Vec<Parted>, Fault> {
+    if guise.unites_selectors() && texts.len() > 1 {
+        return texts.iter().map(|text| Parted::new(&selector(text, guise)?)).collect();
+    }
     let mut all = Selector::all();
     for text in texts {
-        for matcher in selector(text)?.matchers {
+        for matcher in selector(text, guise)?.matchers {
             all.push(matcher);
         }
     }
-    Parted::new(&all)
+    Ok(vec![Parted::new(&all)?])
 }
 
 /// What is asked of a source; `None` if nothing can be found, as by a matcher that its type does not meet.
@@ -120,9 +162,10 @@ pub(crate) fn select(
     label_selector: &str,
     range: TimeRange,
     only: Only,
+    guise: Guise,
 ) -> Result<Option<Select>, Fault> {
     let profile_type = profile_type(profile_type_id)?;
-    let parted = Parted::new(&selector(label_selector)?)?;
+    let parted = Parted::new(&selector(label_selector, guise)?)?;
     let Some(selector) = parted.of(&profile_type).cloned() else { return Ok(None) };
     let mut select = Select::new(profile_type, selector, range);
     select.only = only;
@@ -134,7 +177,11 @@ pub(crate) fn only(
     spans: &[String],
     traces: &[String],
     profiles: &[String],
+    guise: Guise,
 ) -> Result<Only, Fault> {
+    guise.check_traces(traces)?;
+    let (traces, profiles) =
+        if guise.chooses_stacks() { (traces, profiles) } else { (&[][..], &[][..]) };
     check_ids("span", spans, 16)?;
     check_ids("trace", traces, 32)?;
     match (spans.is_empty(), traces.is_empty(), profiles.is_empty()) {
@@ -159,9 +206,16 @@ pub(crate) fn check_ids(kind: &str, ids: &[String], digits: usize) -> Result<(),
     }
 }
 
+/// Letters, digits and `_`, as Prometheus had them in its first two versions.
+pub(crate) fn is_legacy(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// How many nodes an answer may have.
-pub(crate) fn max_nodes(asked: Option<i64>) -> Result<usize, Fault> {
+pub(crate) fn max_nodes(asked: Option<i64>, guise: Guise) -> Result<usize, Fault> {
     match asked.unwrap_or_default() {
+        n if n > MAX_NODES && !guise.limits_nodes() => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
         0 => Ok(usize::try_from(DEFAULT_NODES).expect("it is above 0")),
         n if n > MAX_NODES => Err(Fault::invalid(format!(
             "max flamegraph nodes limit {n} is greater than allowed {MAX_NODES}"
@@ -221,9 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_old_kind() {
+        for (name, is) in [("pod", true), ("_a1", true), ("1a", false), ("k8s.pod", false)] {
+            assert_eq!(is_legacy(name), is, "{name}");
+        }
+    }
+
+    #[test]
     fn numbers_of_nodes() {
-        assert_eq!(max_nodes(None).unwrap(), 8192);
-        assert_eq!(max_nodes(Some(1 << 20)).unwrap(), 1 << 20);
-        assert!(max_nodes(Some(-1)).is_err() && max_nodes(Some((1 << 20) + 1)).is_err());
+        assert_eq!(max_nodes(None, Guise::V2).unwrap(), 8192);
+        assert_eq!(max_nodes(Some(1 << 20), Guise::V2).unwrap(), 1 << 20);
+        for bad in [-1, (1 << 20) + 1] {
+            assert!(max_nodes(Some(bad), Guise::V2).is_err(), "{bad}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use flamesql_selector::{MatchOp, Selector};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Served,
+    Guise, Served,
     fault::{Code, Fault},
     private::Parted,
     question::{Millis, max_nodes, now_millis, profile_type},
@@ -94,7 +94,7 @@ pub(crate) async fn label_values(
     match value(&parameters, "label") {
         None | Some("") => Err(Fault::invalid("label parameter is required")),
         Some(NAME) => {
-            let millis = Millis::or_last_hour(0, 0, None)?;
+            let millis = Millis::or_last_hour(0, 0, served.options())?;
             let types = served.backend().profile_types(millis.range()).await?;
             Ok(Json(types.iter().map(|known| Value::from(known.as_str())).collect()))
         }
@@ -112,7 +112,7 @@ fn value<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> 
 /// What is no number is passed over, as Pyroscope does.
 fn nodes(parameters: &[(String, String)]) -> Result<usize, Fault> {
     let asked = value(parameters, "maxNodes").or_else(|| value(parameters, "max-nodes"));
-    max_nodes(asked.and_then(|text| text.parse().ok()))
+    max_nodes(asked.and_then(|text| text.parse().ok()), Guise::V2)
 }
 
 /// A query with its range.
@@ -155,7 +155,7 @@ impl Side {
                 .map(|time| time.nanos().div_euclid(MILLIS))
                 .map_err(|error| Fault::invalid(format!("{name}: {error}"))),
         };
-        let millis = Millis::new(time(from)?, time(until)?, served.options().max_range)?;
+        let millis = Millis::new(time(from)?, time(until)?, served.options())?;
         let parted = Parted::new(&selector)?;
         let select = parted
             .of(&profile_type)
@@ -301,8 +301,11 @@ mod tests {
             (720 * DAY, 43_200),
             (1800 * DAY, 86_400),
         ] {
-            let millis =
-                Millis { start: 1_700_000_000_000, end: 1_700_000_000_000 + seconds * 1000 };
+            let millis = Millis {
+                start: 1_700_000_000_000,
+                end: 1_700_000_000_000 + seconds * 1000,
+                guise: Guise::V2,
+            };
             assert_eq!(Line::new(millis).step, step, "{seconds} s");
         }
     }

@@ -28,11 +28,17 @@ pub(crate) async fn select_series(
     served: Served,
     Asked { message, .. }: Asked<SelectSeriesRequest>,
 ) -> Result<SelectSeriesResponse, Fault> {
-    let step = step_millis(message.step).ok_or_else(|| Fault::invalid("step must be >= 1ms"))?;
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let step =
+        step_millis(message.step).ok_or_else(|| Fault::invalid("step must be >= 1ms").inner())?;
+    let millis = Millis::new(message.start, message.end, served.options())?;
     let grid = Grid::new(millis, step);
-    let chosen =
-        select(&message.profile_type_id, &message.label_selector, grid.range(), Only::All)?;
+    let chosen = select(
+        &message.profile_type_id,
+        &message.label_selector,
+        grid.range(),
+        Only::All,
+        served.options().guise,
+    )?;
     let exemplars = message.exemplar_type();
     if exemplars == ExemplarType::Span {
         let message = "exemplars of spans are not implemented: ask for those of profiles";
@@ -52,7 +58,11 @@ pub(crate) async fn select_series(
         labels: GroupBy::Labels(group_by),
         time: Bins::Every { step: grid.step(), origin: grid.origin() },
     };
-    let site = call_site(message.stack_trace_selector.as_ref());
+    let guise = served.options().guise;
+    let mut site = call_site(message.stack_trace_selector.as_ref());
+    if !guise.series_of_call_sites() {
+        site.clear();
+    }
     let backend = served.backend().as_ref();
     let answer = match site.is_empty() {
         true => backend.series(&chosen, &grouping, &Report::new()).await?,
@@ -71,11 +81,18 @@ pub(crate) async fn select_series(
         add_exemplars(backend, &chosen, &grid, &grouping, &mut series).await?;
     }
     // The largest first, as a limit wants them; equal ones by their labels.
-    series.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.labels.cmp(&b.labels)));
-    if let Some(limit) = message.limit.filter(|limit| *limit > 0) {
+    series.sort_by(|a, b| match guise.sorts_series_by_sum() {
+        true => b.total.cmp(&a.total).then_with(|| a.labels.cmp(&b.labels)),
+        false => a.labels.cmp(&b.labels),
+    });
+    if let Some(limit) = message.limit.filter(|limit| *limit > 0 && guise.limits_series()) {
         series.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
-    let series = series.into_iter().map(|row| row.shown(&chosen, &message.group_by)).collect();
+    let mut group_by = message.group_by.clone();
+    if guise.sorts_labels() {
+        group_by.sort();
+    }
+    let series = series.into_iter().map(|row| row.shown(&chosen, &group_by)).collect();
     Ok(SelectSeriesResponse { series })
 }
 
@@ -106,13 +123,10 @@ impl Grid {
 
     /// What all points stand for.
     pub(crate) fn range(&self) -> TimeRange {
-        let Millis { start, end } = self.millis;
+        let Millis { start, end, .. } = self.millis;
         let last = start + (end - start) / self.step * self.step;
         // What comes after the end, were it by less than a millisecond, is not asked for.
-        let end = last
-            .saturating_add(1)
-            .saturating_mul(NANOS)
-            .min(end.saturating_mul(NANOS).saturating_add(1));
+        let end = last.saturating_add(1).saturating_mul(NANOS).min(self.millis.after(end));
         between(start.saturating_sub(self.step), end)
     }
 
@@ -285,17 +299,18 @@ mod tests {
     use flamesql_profile::folded;
 
     use super::*;
+    use crate::Guise;
 
     #[test]
     fn points_stand_for_what_is_not_after_them() {
-        let grid = Grid::new(Millis { start: 1000, end: 4500 }, 1000);
+        let grid = Grid::new(Millis { start: 1000, end: 4500, guise: Guise::V2 }, 1000);
         let at = |nanos| grid.point(Timestamp::from_nanos(nanos));
         assert_eq!([0, 1, 999 * NANOS, 1000 * NANOS, 1001 * NANOS - 1].map(at), [1000; 5]);
         assert_eq!([1001 * NANOS, 2001 * NANOS - 1].map(at), [2000; 2]);
         assert_eq!(at(2001 * NANOS), 3000);
         let range = grid.range();
         assert_eq!((range.start().nanos(), range.end().nanos()), (0, 4001 * NANOS));
-        let whole = Grid::new(Millis { start: 1000, end: 4000 }, 1000).range();
+        let whole = Grid::new(Millis { start: 1000, end: 4000, guise: Guise::V2 }, 1000).range();
         assert_eq!(whole.end().nanos(), 4000 * NANOS + 1);
     }
 

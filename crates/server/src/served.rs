@@ -102,7 +102,8 @@ impl Served {
         }
         router
             .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
-            .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
+            .layer(middleware::from_fn_with_state(self.clone(), in_guise))
+            .fallback(unknown)
             .layer(RequestDecompressionLayer::new())
             .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_FROM)))
             .layer(CatchPanicLayer::custom(|_| {
@@ -140,6 +141,18 @@ async fn in_turn(State(served): State<Served>, request: Request, next: Next) -> 
         }
         Err(_) => Fault::new(Code::Unavailable, "too many requests are under way").into_response(),
     }
+}
+
+/// Passes over what the server is not supposed to have.
+async fn in_guise(State(served): State<Served>, request: Request, next: Next) -> Response {
+    match served.options().guise.lacks(request.uri().path()) {
+        true => unknown().await.into_response(),
+        false => next.run(request).await,
+    }
+}
+
+async fn unknown() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// Counts a request, and tells of it.

@@ -28,12 +28,9 @@ pub(crate) async fn merge_stacktraces(
     Asked { message, .. }: Asked<SelectMergeStacktracesRequest>,
 ) -> Result<SelectMergeStacktracesResponse, Fault> {
     let question = Question::new(&served, &message)?;
-    let format = message.format();
-    if format == ProfileFormat::Dot {
-        let message = "DOT is not implemented: ask for pprof, and draw that";
-        return Err(Fault::new(Code::Unimplemented, message));
-    }
-    let (tree, max_nodes, end) = (question.tree(&served).await?, question.max_nodes, message.end);
+    let millis = Millis::new(message.start, message.end, served.options())?;
+    let format = served.options().guise.format(message.format())?;
+    let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
     let mut answer = SelectMergeStacktracesResponse::default();
     match format {
         ProfileFormat::Tree => {
@@ -43,7 +40,8 @@ pub(crate) async fn merge_stacktraces(
             // Of pprof nothing is cut unless it is asked for.
             let max_nodes = message.max_nodes.map_or(0, |_| max_nodes);
             let profile_type = crate::question::profile_type(&message.profile_type_id)?;
-            let profile = aside(move || message_of(&profile_type, &tree, max_nodes, end)).await?;
+            let profile =
+                aside(move || message_of(&profile_type, &tree, max_nodes, millis)).await?;
             answer.pprof = Some(PprofProfile { profile: Some(profile) });
         }
         _ => answer.flamegraph = Some(aside(move || graph_of(&tree, max_nodes)).await?),
@@ -55,13 +53,19 @@ pub(crate) async fn merge_spans(
     served: Served,
     Asked { message, .. }: Asked<SelectMergeSpanProfileRequest>,
 ) -> Result<SelectMergeSpanProfileResponse, Fault> {
-    let millis = Millis::new(message.start, message.end, served.options().max_range)?;
+    let millis = Millis::new(message.start, message.end, served.options())?;
     check_ids("span", &message.span_selector, 16)?;
     let spans = Only::Spans(message.span_selector.clone());
     let question = Question {
-        select: select(&message.profile_type_id, &message.label_selector, millis.range(), spans)?,
+        select: select(
+            &message.profile_type_id,
+            &message.label_selector,
+            millis.range(),
+            spans,
+            served.options().guise,
+        )?,
         site: CallSite(Vec::new()),
-        max_nodes: max_nodes(message.max_nodes)?,
+        max_nodes: max_nodes(message.max_nodes, served.options().guise)?,
     };
     let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
     let mut answer = SelectMergeSpanProfileResponse::default();
@@ -102,18 +106,27 @@ impl Question {
         served: &Served,
         message: &SelectMergeStacktracesRequest,
     ) -> Result<Self, Fault> {
-        let millis = Millis::new(message.start, message.end, served.options().max_range)?;
-        let only =
-            only(&message.span_selector, &message.trace_id_selector, &message.profile_id_selector)?;
+        let millis = Millis::new(message.start, message.end, served.options())?;
+        let guise = served.options().guise;
+        let only = only(
+            &message.span_selector,
+            &message.trace_id_selector,
+            &message.profile_id_selector,
+            guise,
+        )?;
         Ok(Self {
             select: select(
                 &message.profile_type_id,
                 &message.label_selector,
                 millis.range(),
                 only,
+                guise,
             )?,
-            site: CallSite(call_site(message.stack_trace_selector.as_ref())),
-            max_nodes: max_nodes(message.max_nodes)?,
+            site: match guise.chooses_stacks() {
+                true => CallSite(call_site(message.stack_trace_selector.as_ref())),
+                false => CallSite(Vec::new()),
+            },
+            max_nodes: max_nodes(message.max_nodes, guise)?,
         })
     }
 

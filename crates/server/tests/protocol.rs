@@ -7,7 +7,7 @@ use flamesql_proto::{
     querier::v1::{ProfileTypesRequest, ProfileTypesResponse},
     types::v1::LabelValuesResponse,
 };
-use flamesql_server::ServeOptions;
+use flamesql_server::{Guise, ServeOptions};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use prost::Message;
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ async fn statuses_are_those_of_pyroscope() {
 #[tokio::test]
 async fn both_forms_say_the_same() {
     let server = Server::of_memory(|_| {}).await;
-    server.push_all(shop::pushes()).await;
+    server.push_all(shop::pushes(shop::T0, Guise::V2)).await;
     let message = ProfileTypesRequest { start: 1, end: 4_000_000_000_000 };
     let path = format!("{QUERIER}ProfileTypes");
     let binary = server.post(&path, "application/proto", &message.encode_to_vec()).await;
@@ -176,7 +176,7 @@ async fn both_forms_say_the_same() {
 #[tokio::test]
 async fn bodies_are_packed_both_ways() {
     let server = Server::of_memory(|_| {}).await;
-    server.push_all(shop::pushes()).await;
+    server.push_all(shop::pushes(shop::T0, Guise::V2)).await;
     let question = json!({"start": "1", "end": "4000000000000"}).to_string();
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(question.as_bytes()).unwrap();
@@ -279,7 +279,7 @@ async fn nothing_is_pushed_unless_it_is_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_clients_at_once() {
     let server = Arc::new(Server::of_memory(|options| options.max_concurrent = 4).await);
-    server.push_all(shop::pushes()).await;
+    server.push_all(shop::pushes(shop::T0, Guise::V2)).await;
     let clients = (0..200).map(|_| {
         let server = Arc::clone(&server);
         tokio::spawn(async move {

@@ -1,17 +1,19 @@
 //! Flame graphs by GET.
 
+use flamesql_server::Guise;
 use serde_json::{Value, json};
 
-use crate::{shop, wire::Server};
+use crate::{
+    shop::{self, T0},
+    wire::Server,
+};
 
-/// When the shop opens.
-const T0: i64 = 1_795_366_200;
 const CHECKOUT: &str =
     "process_cpu%3Acpu%3Ananoseconds%3Acpu%3Ananoseconds%7Bservice_name%3D%22checkout%22%7D";
 
 async fn server() -> Server {
     let server = Server::of_memory(|_| {}).await;
-    server.push_all(shop::pushes()).await;
+    server.push_all(shop::pushes(T0, Guise::V2)).await;
     server
 }
 

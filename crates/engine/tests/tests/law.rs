@@ -5,11 +5,12 @@
 //! `grammar` draws the generated ones and judges them. `FLAMESQL_LAW_CASES=10000` makes the run longer and prints how
 //! many were answered, `FLAMESQL_LAW_SEED` begins with other numbers. `MUTATIONS.md` tells what the suite notices.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use flamesql_backend::Capabilities;
+use flamesql_backend::{Backend, Capabilities, Proxy, PyroscopeOptions, Server};
 use flamesql_engine::{Engine, Session, SessionOptions, datafusion::prelude::SessionContext};
 use flamesql_profile::Step;
+use flamesql_server::{ServeOptions, Served};
 use proptest::{
     prelude::any,
     test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner},
@@ -24,13 +25,35 @@ use super::{
 const COARSE: &str = "coarse=";
 
 fn session(profiles: &[Truth], capabilities: Capabilities) -> Session {
-    let engine = Engine::builder()
-        .source("m", Arc::new(relation::memory(profiles, capabilities)))
-        .build()
-        .unwrap();
-    let mut options = SessionOptions::default();
+    session_of(Arc::new(relation::memory(profiles, capabilities)), SessionOptions::default())
+}
+
+fn session_of(backend: Arc<dyn Backend>, mut options: SessionOptions) -> Session {
+    let engine = Engine::builder().source("m", backend).build().unwrap();
     options.max_requests = Some(100_000);
     engine.session_with(&options).unwrap()
+}
+
+/// Where servers run, whatever test asks them.
+static SERVERS: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+});
+
+/// The way of profiles through Pyroscope's own API: a server of them, and the adapter that asks it.
+fn over_http(profiles: &[Truth]) -> Arc<dyn Backend> {
+    let memory = relation::memory(profiles, Capabilities::local("memory"));
+    SERVERS.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = Served::new(Arc::new(memory), ServeOptions::default());
+        tokio::spawn(served.serve(listener, std::future::pending()));
+        let mut options = PyroscopeOptions::default();
+        options.http.proxy = Proxy::None;
+        // This server answers for months at once.
+        options.max_range = None;
+        let server = Server::open(&url, None, &options).await.unwrap();
+        Arc::clone(server.backend())
+    })
 }
 
 struct Case {
@@ -56,6 +79,16 @@ impl Case {
                 Self { sessions, reference: relation::reference(profiles, grain) }
             })
             .collect()
+    }
+
+    /// Some profiles, as a server sends them that takes what is in the range alone.
+    fn served(profiles: &[Truth]) -> Self {
+        let mut options = SessionOptions::default();
+        options.from = Some("2023-11-01".to_owned());
+        options.to = Some("2024-02-01".to_owned());
+        let session = session_of(over_http(profiles), options);
+        let sessions = vec![("over HTTP".to_owned(), session)];
+        Self { sessions, reference: relation::reference(profiles, 1_000_000) }
     }
 
     /// Whether each session gives what the reference gives; how many plans were coarsened.
@@ -423,9 +456,8 @@ fn seed() -> u64 {
 }
 
 /// A quarter of the statements, over some profiles. What once failed comes first: its seeds are in `law.seeds`.
-fn check_generated(profiles: &[Truth], salt: u64) {
-    let cases = Case::of(profiles);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+fn check_generated(cases: &[Case], salt: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let counts = Mutex::new([0_usize; 4]);
     let config = Config {
         cases: n_cases().div_ceil(4),
@@ -437,7 +469,7 @@ fn check_generated(profiles: &[Truth], salt: u64) {
     let found = TestRunner::new(config).run(&tapes, |tape| {
         let statement = grammar::statement(&tape);
         let mut is_answered = false;
-        for case in &cases {
+        for case in cases {
             let outcome = runtime.block_on(case.judge(&statement)).map_err(TestCaseError::fail)?;
             is_answered = outcome != Outcome::Refused;
             if !is_answered {
@@ -469,24 +501,32 @@ fn check_generated(profiles: &[Truth], salt: u64) {
 
 #[test]
 fn generated_statements_are_right() {
-    check_generated(&relation::profiles(3, 40, false), 1);
+    check_generated(&Case::of(&relation::profiles(3, 40, false)), 1);
 }
 
 #[test]
 fn generated_statements_are_right_if_values_cancel_out() {
-    check_generated(&relation::profiles(4, 40, true), 2);
+    check_generated(&Case::of(&relation::profiles(4, 40, true)), 2);
 }
 
 #[test]
 fn generated_statements_are_right_over_few_profiles() {
-    check_generated(&relation::profiles(5, 7, true), 3);
+    check_generated(&Case::of(&relation::profiles(5, 7, true)), 3);
 }
 
 #[test]
 fn generated_statements_are_right_near_the_end_of_64_bits() {
     let mut profiles = relation::profiles(6, 20, false);
     profiles.extend(relation::large(relation::START));
-    check_generated(&profiles, 4);
+    check_generated(&Case::of(&profiles), 4);
+}
+
+#[test]
+fn generated_statements_are_right_over_http() {
+    let mut profiles = relation::profiles(7, 40, false);
+    // For a server there is no time before 1970, and 0 is none.
+    profiles.retain(|profile| profile.time > 1_000_000_000);
+    check_generated(&[Case::served(&profiles)], 5);
 }
 
 /// A source that goes on growing is asked for the last hour where nothing is said of time, and never where something is.

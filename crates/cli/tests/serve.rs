@@ -1,0 +1,204 @@
+//! `flamesql serve` in one terminal and `flamesql query` in another: the same answers as from the folder itself.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::run::{CPU, Place, demo};
+
+/// A server in a process of its own. It is killed when it is dropped.
+struct Serving {
+    child: Child,
+    url: String,
+    said: String,
+}
+
+impl Serving {
+    fn start(place: &Place, args: &[&str]) -> Self {
+        let mut command = place.command(env!("CARGO_BIN_EXE_flamesql"));
+        let command = command.args(["serve", "--listen", "127.0.0.1:0"]).args(args);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let mut said = String::new();
+        let url = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+            said.push_str(&line);
+            said.push('\n');
+            if let Some((_, rest)) = line.split_once("at http://") {
+                break format!("http://{}", rest.split(',').next().unwrap_or_default());
+            }
+        };
+        // What it logs is read, or it would wait for somebody to do so.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url, said }
+    }
+
+    /// Asks it to end, and waits.
+    #[cfg(unix)]
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(killed.success());
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Bounds between which all of the demo lies.
+const RANGE: [&str; 4] = ["--from", "2026-11-10", "--to", "2026-11-11"];
+
+const STATEMENTS: &[&str] = &[
+    "SELECT sum(value) FROM series",
+    "SELECT service_name, pod, version, sum(value) FROM series GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    "SELECT date_bin(INTERVAL '20 seconds', time) t, sum(value) FROM series GROUP BY 1 ORDER BY 1",
+    "SELECT time, service_name, value FROM series ORDER BY 1, 2, 3",
+    "SELECT labels['region'] r, count(*), avg(value) FROM series GROUP BY 1 ORDER BY 1",
+    "SELECT function, sum(self), sum(total) FROM functions GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30",
+    "SELECT service_name, function, sum(self) FROM functions WHERE function LIKE 'main.%' GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT caller, callee, sum(value) FROM call_edges GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 30",
+    "SELECT stack, sum(value) FROM samples WHERE pod = 'checkout-0' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20",
+    "SELECT count(DISTINCT stack), sum(value) FROM samples",
+    "SELECT function, sum(total) FILTER (WHERE version = '1.4.0') a, sum(total) FILTER (WHERE version = '1.5.0') b \
+     FROM functions GROUP BY 1 ORDER BY 1 LIMIT 40",
+    "SELECT flamegraph(stack, value) FROM samples",
+    "SELECT * FROM callers_of('runtime.memmove') ORDER BY 1, 2",
+    "SELECT profile_type, count(*) n, sum(value) FROM profiles WHERE profile_type LIKE 'process_cpu:cpu:%' GROUP BY 1",
+    "SELECT * FROM profile_types ORDER BY 1",
+    "SELECT service_name, count(*) FROM label_sets GROUP BY 1 ORDER BY 1",
+];
+
+#[test]
+fn a_folder_answers_the_same_when_it_is_served() {
+    let place = Place::new();
+    let folder = demo().to_str().unwrap().to_owned();
+    let serving = Serving::start(&place, &[&folder]);
+    let mut wrong = Vec::new();
+    for statement in STATEMENTS {
+        let ask = |source: &str| {
+            let args = ["query", source, "--type", CPU, "--format", "csv", statement];
+            place.run(&[&args[..], &RANGE].concat())
+        };
+        let (own, served) = (ask(&folder), ask(&serving.url));
+        if own.code != Some(0) || own.code != served.code || own.bytes != served.bytes {
+            wrong.push(format!(
+                "{statement}\n--- folder\n{}{}--- served\n{}{}",
+                own.text(),
+                own.stderr,
+                served.text(),
+                served.stderr
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        STATEMENTS.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn without_a_source_it_serves_the_demo_and_says_so() {
+    let place = Place::new();
+    let serving = Serving::start(&place, &[]);
+    assert!(serving.said.contains("serving demo (inside the program)"), "{}", serving.said);
+    let check = place.run(&["check", &serving.url, "--from", "2026-11-10", "--to", "2026-11-11"]);
+    let check = check.ok();
+    for part in ["Pyroscope, storage v2", "flamesql-", "1ms", CPU, "service_name"] {
+        assert!(check.contains(part), "{part}: {check}");
+    }
+    // Served by another one, it is still the same.
+    let second = Serving::start(&place, &[&serving.url]);
+    let ask = |source: &str| {
+        let statement = "SELECT function, sum(self) FROM functions GROUP BY 1 ORDER BY 1";
+        let args = ["query", source, "--type", CPU, "--format", "csv", statement];
+        place.run(&[&args[..], &RANGE].concat()).ok().to_owned()
+    };
+    assert_eq!(ask(&second.url), ask("demo"));
+}
+
+#[cfg(unix)]
+#[test]
+fn it_stops_when_it_is_told_to() {
+    let place = Place::new();
+    assert_eq!(Serving::start(&place, &["--quiet"]).stop(), Some(0));
+}
+
+#[test]
+fn what_is_refused() {
+    let place = Place::new();
+    let taken = Serving::start(&place, &["--push"]);
+    let address = taken.url.strip_prefix("http://").unwrap().to_owned();
+    for (args, code, reason) in [
+        (vec!["--listen", "0.0.0.0:4180"], 2, "only this machine may ask"),
+        (vec!["--listen", "nonsense"], 2, "cannot listen at \"nonsense\""),
+        (vec!["--listen", &address], 1, "is another server there already?"),
+        (
+            vec!["--listen", "127.0.0.1:4199", "http://localhost:4199"],
+            2,
+            "this server's own address",
+        ),
+        (vec!["./nowhere"], 2, "no source \"./nowhere\""),
+        (vec!["--push", "demo"], 2, "cannot be used with"),
+    ] {
+        let run = place.run(&[&["serve"], args.as_slice()].concat());
+        assert_eq!(run.code, Some(code), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(reason), "{args:?}: {}", run.stderr);
+    }
+}
+
+/// A client that is not ours, in another language: Connect in JSON by Python's own library.
+#[test]
+fn a_client_in_python_reads_it() {
+    let place = Place::new();
+    let serving = Serving::start(&place, &["demo"]);
+    let script = r#"
+import json, sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def call(method, **fields):
+    request = urllib.request.Request(sys.argv[1] + "/querier.v1.QuerierService/" + method,
+        json.dumps(fields).encode(), {"Content-Type": "application/json"})
+    return json.load(opener.open(request, timeout=60))
+start, end = 1794268800000, 1794355200000
+types = call("ProfileTypes", start=start, end=end)["profileTypes"]
+cpu = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+assert cpu in [t["ID"] for t in types], types
+values = call("LabelValues", name="service_name", start=start, end=end)["names"]
+series = call("SelectSeries", profileTypeID=cpu, labelSelector="{}", start=start, end=end, step=86400, groupBy=["service_name"])
+graph = call("SelectMergeStacktraces", profileTypeID=cpu, labelSelector="{}", start=start, end=end)["flamegraph"]
+total = sum(p["value"] for s in series["series"] for p in s["points"])
+assert total == int(graph["total"]), (total, graph["total"])
+print(",".join(values), graph["total"])
+"#;
+    place.write("client.py", script);
+    let mut command = place.command("python3");
+    let command = command.args(["client.py", &serving.url]).stdout(Stdio::piped());
+    let Ok(mut child) = command.stderr(Stdio::piped()).spawn() else {
+        panic!("this test needs python3");
+    };
+    let (mut said, mut failed) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut failed).unwrap();
+    assert!(child.wait().unwrap().success(), "{failed}");
+    let args = ["query", "demo", "--type", CPU, "--format", "csv", "SELECT sum(value) FROM series"];
+    let own = place.run(&[&args[..], &RANGE].concat());
+    let total = own.ok().lines().nth(1).unwrap().to_owned();
+    assert!(said.trim().ends_with(&total), "{said} {total}");
+    assert!(said.contains("checkout"), "{said}");
+}
