@@ -96,7 +96,6 @@ fn is_border(body: &[u8]) -> bool {
 fn remote(c: &mut Criterion) {
     let tree = generate(Shape::Synthetic, n_samples(1_000_000)).tree(1).expect("sums are small");
     let bytes = pyroscope_tree::encode(&tree);
-    eprintln!("a tree of {} nodes in {} bytes", tree.len(), bytes.len());
     let answer =
         SelectMergeStacktracesResponse { tree: bytes.clone().into(), ..Default::default() };
     let values = LabelValuesResponse { names: (0..100).map(|n| format!("pod-{n}")).collect() };

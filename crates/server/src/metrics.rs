@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let (requests, under_way) = (Family::default(), Gauge::default());
-        let duration = Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0].into_iter());
+        let duration = Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]);
         let mut registry = Registry::with_prefix("flamesql_server");
         registry.register("requests", "Requests that were answered", requests.clone());
         registry.register("requests_under_way", "Requests that are not yet", under_way.clone());

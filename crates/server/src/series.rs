@@ -229,7 +229,8 @@ async fn below(
 ) -> Result<SeriesAnswer, Fault> {
     let site = Arc::new(CallSite(site));
     let report = Report::new();
-    if let Some(answer) = backend.weighed(select, grouping, site.clone(), &report).await? {
+    let weigh: Arc<dyn Weigh> = Arc::<CallSite>::clone(&site);
+    if let Some(answer) = backend.weighed(select, grouping, weigh, &report).await? {
         return Ok(answer);
     }
     if !backend.capabilities().groups_stacks {

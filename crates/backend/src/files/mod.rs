@@ -358,10 +358,10 @@ impl Inner {
                 return Ok(None);
             }
         };
-        if let Some(Ok(known)) = entry.summary.get() {
-            if known.stamp != summary.stamp {
-                return Err(changed(entry));
-            }
+        if let Some(Ok(known)) = entry.summary.get()
+            && known.stamp != summary.stamp
+        {
+            return Err(changed(entry));
         }
         let _ = entry.summary.set(Ok(summary));
         let digest = Arc::new(digest);
