@@ -1348,7 +1348,7 @@ impl Draw<'_> {
                 1 => piece(May, format!("max({pod})")),
                 2 => piece(May, format!("sum({measure} * 1)")),
                 3 => piece(May, format!("sum(CAST({measure} AS BIGINT))")),
-                4 => piece(May, format!("sum({measure} ORDER BY {region})")),
+                4 => piece(MustNot, format!("sum({measure} ORDER BY {region})")),
                 5 => piece(May, format!("sum({measure} + 0)")),
                 6 => piece(May, format!("string_agg(DISTINCT {pod}, ',' ORDER BY {pod})")),
                 _ => piece(May, format!("count(DISTINCT {region}) + count(DISTINCT {pod})")),

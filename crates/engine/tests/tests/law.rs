@@ -308,6 +308,10 @@ fn written() -> Vec<(bool, String)> {
         format!(
             "SELECT max(cardinality(stack)), count(stack) FROM (SELECT stack, sum(value) AS v FROM samples WHERE {cpu} GROUP BY 1)"
         ),
+        // Columns of a UNION are told by their places, whatever the branches call them.
+        format!(
+            "SELECT pod, sum(value) FROM (SELECT pod, value FROM series WHERE {cpu} UNION ALL SELECT region, self FROM functions WHERE {cpu}) GROUP BY 1"
+        ),
         // DataFusion makes an inner GROUP BY pod of the DISTINCT.
         format!("SELECT count(DISTINCT pod), sum(value) FROM series WHERE {cpu}"),
         format!(
@@ -327,6 +331,8 @@ fn written() -> Vec<(bool, String)> {
         format!("SELECT sum(value) FROM series WHERE {cpu} AND value > 5"),
         format!("SELECT value, sum(value) FROM series WHERE {cpu} GROUP BY value"),
         format!("SELECT sum(DISTINCT value) FROM series WHERE {cpu}"),
+        format!("SELECT sum(value ORDER BY region) FROM series WHERE {cpu}"),
+        format!("SELECT sum(value ORDER BY value) FROM samples WHERE {cpu}"),
         format!("SELECT sum(DISTINCT self), sum(DISTINCT total) FROM functions WHERE {cpu}"),
         format!("SELECT sum(DISTINCT value) FILTER (WHERE pod <> 'b') FROM samples WHERE {cpu}"),
         format!("SELECT sum(value) FROM series WHERE {cpu} AND random() >= 0"),
