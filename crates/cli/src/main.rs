@@ -19,6 +19,8 @@ mod table;
 mod text;
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, Write as _},
     process::ExitCode,
     thread,
@@ -41,7 +43,7 @@ All commands: flamesql --help
 ";
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(env::args_os().map(not_an_option)) {
         Ok(args) => args,
         Err(error) => return failure::refuse(&error),
     };
@@ -56,6 +58,16 @@ fn main() -> ExitCode {
     match on_large_stack(|| run(&command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, is_strict),
+    }
+}
+
+/// A statement that begins with a comment is no option; a blank in front of it makes that plain.
+fn not_an_option(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text.starts_with("-- ") || text.starts_with("--\n") => {
+            format!("\n{text}").into()
+        }
+        _ => arg,
     }
 }
 

@@ -353,3 +353,11 @@ fn a_reader_may_stop_early() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
     }
 }
+
+#[test]
+fn a_statement_may_begin_with_a_comment() {
+    let place = Place::new();
+    let sql = "-- what there is\nSELECT 1 AS one";
+    assert_eq!(place.run(&["query", "--format", "csv", sql]).ok(), "one\n1\n");
+    assert_eq!(place.run(&["query", "demo", "--format", "csv", sql]).ok(), "one\n1\n");
+}

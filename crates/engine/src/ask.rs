@@ -483,7 +483,15 @@ async fn profile_types(
         return Err(no_type("no profile type is named, though the statement speaks of it", types));
     }
     let backend = table.source().backend.as_ref();
-    let (one, choice) = choose_type(backend, options.profile_type.as_deref(), types).await?;
+    let hint = options.profile_type.as_deref();
+    // What a name means, and which type is the only one, does not depend on the times of one scan.
+    let (one, choice) = match backend.capabilities().is_finite {
+        true => {
+            let all = backend.profile_types(TimeRange::ALL).await?;
+            choose_type(backend, hint, &all).await?
+        }
+        false => choose_type(backend, hint, types).await?,
+    };
     Ok((vec![one], choice))
 }
 

@@ -21,7 +21,7 @@ use crate::{
     once::AskOnce,
     options::{self, Options},
     rounds::RoundsEnd,
-    speaks::WhatIsSpokenOf,
+    speaks::{TypesAreSpokenOf, WhatIsSpokenOf},
     sum::CheckedSum,
     terms::TermsAreAlike,
     times::BinsHaveWidth,
@@ -170,6 +170,7 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(TermsAreAlike));
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_analyzer_rule(Arc::new(BinsHaveWidth));
+        context.add_analyzer_rule(Arc::new(TypesAreSpokenOf));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
         // Behind the law, which may find a source that adds up by stack.

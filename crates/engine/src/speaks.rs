@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::{
     common::{
         Column, Result,
+        config::ConfigOptions,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{BinaryExpr, Expr, LogicalPlan},
-    optimizer::{OptimizerConfig, OptimizerRule},
+    optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule},
 };
 
 use flamesql_profile::Step;
@@ -38,11 +39,33 @@ impl OptimizerRule for WhatIsSpokenOf {
         plan: LogicalPlan,
         _config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        Ok(match visit(&plan)? {
+        Ok(match visit(&plan, Notes::All)? {
             Some(changed) => Transformed::yes(changed),
             None => Transformed::no(plan),
         })
     }
+}
+
+/// The rule that notes conditions on types before any is simplified: one that is always true, such as
+/// `profile_type LIKE '%'`, goes then, and who wrote it means every type and no default.
+#[derive(Debug)]
+pub(crate) struct TypesAreSpokenOf;
+
+impl AnalyzerRule for TypesAreSpokenOf {
+    fn name(&self) -> &str {
+        "types_are_spoken_of"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(visit(&plan, Notes::Types)?.unwrap_or(plan))
+    }
+}
+
+/// What is noted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notes {
+    All,
+    Types,
 }
 
 /// The columns of which something is said.
@@ -140,10 +163,10 @@ fn add(bins: &mut BTreeMap<Column, Step>, column: Column, width: Step) {
     bins.entry(column).and_modify(|known| *known = (*known).min(width)).or_insert(width);
 }
 
-fn visit(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+fn visit(plan: &LogicalPlan, notes: Notes) -> Result<Option<LogicalPlan>> {
     let said = Said::of(plan)?;
     map_inputs(plan, |input| {
-        let changed = visit(input)?;
+        let changed = visit(input, notes)?;
         if said.is_empty() {
             return Ok(changed);
         }
@@ -159,10 +182,14 @@ fn visit(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
             let bins = said.bins.iter().filter(|(column, _)| is_own(column, "time"));
             let bins = bins.map(|(_, width)| *width);
             let known = table.noted().speaks_of;
-            let speaks_of = SpeaksOf {
-                profile_type: known.profile_type || is_said(&said.columns, "profile_type"),
-                time: known.time || is_said(&said.in_conditions, "time"),
-                bins: bins.chain(known.bins).min(),
+            let profile_type = known.profile_type || is_said(&said.columns, "profile_type");
+            let speaks_of = match notes {
+                Notes::Types => SpeaksOf { profile_type, ..known },
+                Notes::All => SpeaksOf {
+                    profile_type,
+                    time: known.time || is_said(&said.in_conditions, "time"),
+                    bins: bins.chain(known.bins).min(),
+                },
             };
             (speaks_of != known).then(|| Noted { speaks_of, ..table.noted().clone() })
         })?;

@@ -108,5 +108,8 @@ pub(crate) fn list(types: &[ProfileType]) -> String {
 
 pub(crate) fn no_type(what: &str, types: &[ProfileType]) -> Error {
     Error::new(ErrorKind::Query, format!("{what}; {}", list(types)))
-        .with_hint("name one: WHERE profile_type = '...', --type, or SET flamesql.profile_type")
+        .with_hint(
+            "name one: WHERE profile_type = '...', --type, or SET flamesql.profile_type; or all of them: \
+             WHERE profile_type <> ''",
+        )
 }

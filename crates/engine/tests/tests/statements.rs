@@ -59,6 +59,38 @@ async fn a_type_is_named_found_or_asked_for() {
 }
 
 #[tokio::test]
+async fn which_type_is_meant_does_not_depend_on_times() {
+    // One after the other: in each half of time there is one type alone.
+    let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    for sql in [
+        "SELECT sum(value) FROM series WHERE time < '1970-01-01T00:00:01'",
+        "SELECT (SELECT sum(value) FROM series WHERE time < '1970-01-01T00:00:01') - \
+         (SELECT sum(value) FROM series WHERE time >= '1970-01-01T00:00:01')",
+    ] {
+        let e = error(&two, sql).await;
+        assert!(e.to_string().starts_with("no profile type is named"), "{sql}: {e}");
+    }
+    let hinted = "SET flamesql.profile_type = 'inuse_space'; \
+                  SELECT sum(value) FROM series WHERE time < '1970-01-01T00:00:01'";
+    assert_eq!(rows(&two, hinted).await, ["NULL"]);
+}
+
+#[tokio::test]
+async fn a_condition_that_is_always_true_speaks_of_types_all_the_same() {
+    let memory = memory(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
+    let memory = memory.with_default_profile_type(ProfileType::parse(CPU).unwrap());
+    let session = Engine::builder().source("m", Arc::new(memory)).build().unwrap().session();
+    assert_eq!(rows(&session, "SELECT count(*) FROM series").await, ["1"]);
+    assert_eq!(rows(&session, "SELECT count(*) FROM series WHERE profile_type <> ''").await, ["2"]);
+    for condition in ["LIKE '%'", "IS NOT NULL", "= profile_type", "~ '.*'", "LIKE 'p%' OR true"] {
+        let sql = format!("SELECT count(*) FROM series WHERE profile_type {condition}");
+        let e = error(&session, &sql).await;
+        assert!(e.to_string().contains("though the statement speaks of it"), "{sql}: {e}");
+        assert!(e.hint().unwrap().contains("profile_type <> ''"), "{sql}: {e:?}");
+    }
+}
+
+#[tokio::test]
 async fn units_are_not_mixed() {
     let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
     let both = format!("WHERE profile_type IN ('{CPU}', '{HEAP}')");
