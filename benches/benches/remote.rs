@@ -92,7 +92,6 @@ fn is_border(body: &[u8]) -> bool {
     SelectMergeStacktracesRequest::decode(body).is_ok_and(|r| r.end - r.start <= 1)
 }
 
-#[expect(clippy::print_stderr, reason = "who measures wants to know what of")]
 fn remote(c: &mut Criterion) {
     let tree = generate(Shape::Synthetic, n_samples(1_000_000)).tree(1).expect("sums are small");
     let bytes = pyroscope_tree::encode(&tree);

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use flamesql_backend::{
-    Backend, Error, ErrorKind, Grouping, HttpOptions, Proxy, PyroscopeOptions, Report, Secret,
-    Select, Server, StackGroup,
+    Backend, Error, ErrorKind, Grouping, HttpOptions, Only, Proxy, PyroscopeOptions, Report,
+    Secret, Select, Server, StackGroup,
 };
 use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pyroscope_tree};
 use flamesql_proto::querier::v1::{
@@ -53,13 +53,16 @@ async fn source(server: &Faulty, options: &PyroscopeOptions) -> Arc<dyn Backend>
     Arc::clone(Server::open(&server.url(), None, options).await.unwrap().backend())
 }
 
-/// The stacks of an hour.
-async fn stacks(source: &dyn Backend) -> Result<Vec<StackGroup>, Error> {
+/// The CPU time of an hour.
+fn select() -> Select {
     let start = Timestamp::from_nanos(1_700_000_000_000_000_000);
     let range = TimeRange::new(start, start.saturating_add(3_600_000_000_000)).unwrap();
     let cpu = ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap();
-    let select = Select::new(cpu, Selector::all(), range);
-    source.stacks(select, Grouping::default(), Report::new()).try_collect().await
+    Select::new(cpu, Selector::all(), range)
+}
+
+async fn stacks(source: &dyn Backend) -> Result<Vec<StackGroup>, Error> {
+    source.stacks(select(), Grouping::default(), Report::new()).try_collect().await
 }
 
 /// What the error says, in a line that has no secret in it.
@@ -216,6 +219,19 @@ async fn bytes_that_are_no_message() {
     let server = server(|_| vec![Step::Send(answer(200, PROTO, &[0xff; 64]))]).await;
     let said = refused(&server, &options(), ErrorKind::Unreadable).await;
     assert!(said.starts_with("cannot ask for stacks at URL: its answer is damaged: "), "{said}");
+}
+
+#[tokio::test]
+async fn a_choice_by_profile_is_passed_over() {
+    // As by a server of before 1.17: whatever is chosen, it answers with everything.
+    let server = server(|_| of_text("main;serve 5\n")).await;
+    let source = source(&server, &options()).await;
+    let mut select = select();
+    select.only = Only::Profiles(vec!["7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()]);
+    let stacks = source.stacks(select, Grouping::default(), Report::new());
+    let error = stacks.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("passes over such a choice"), "{error}");
 }
 
 #[tokio::test]

@@ -375,7 +375,8 @@ async fn told(
 ) -> (Result<SeriesAnswer, flamesql_backend::Error>, Report) {
     let body = body.to_string();
     let server = Faulty::start(move |_, seen| {
-        let body = if seen.head.starts_with("GET /api/apps") { "null" } else { &body };
+        let body =
+            if seen.head.starts_with("GET /api/apps") { r#"[{"name":"shop.cpu"}]"# } else { &body };
         let head = [("Content-Type", "application/json")];
         vec![crate::faulty::Step::Send(answer(200, &head, body.as_bytes()))]
     })

@@ -1026,7 +1026,7 @@ async fn a_range_over_a_day_is_asked_for_in_slices() {
             };
             let (start, end) = (millis("start"), millis("end"));
             assert!(
-                asked.contains("SelectMergeStacktraces") && end - start <= 86_400_001,
+                asked.contains("SelectMergeStacktraces") && end - start <= 86_400_000,
                 "{asked}"
             );
             // Each end is asked for by itself as well.

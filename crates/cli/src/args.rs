@@ -268,6 +268,14 @@ fn now() -> Timestamp {
     Timestamp::from_nanos(nanos.unwrap_or(0))
 }
 
+/// Whether a text is a host and a port.
+pub(crate) fn is_address(text: &str) -> bool {
+    let authority = text.split('/').next().unwrap_or_default();
+    authority.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
 /// Say whether a source answers, what it is, and what it can do.
 ///
 /// It asks for names only, so it costs a server next to nothing. The exit code is 0 if the source answers.

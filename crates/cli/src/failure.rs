@@ -84,6 +84,12 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         };
         return report(&usage.into(), false);
     }
+    let text = error.render().to_string();
+    if text.contains('@') && error.use_stderr() {
+        // What was typed is quoted in it.
+        let _ = io::stderr().lock().write_all(source::concealed(&text).as_bytes());
+        return ExitCode::from(USAGE);
+    }
     // A closed pipe is no reason to complain.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })

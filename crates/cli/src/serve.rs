@@ -43,13 +43,15 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen at {address}: is another server there already?"))?;
+    // Before anybody is told that it runs, and may want it to end.
+    let stop = interrupted()?;
     let url = format!("http://{}", listener.local_addr()?);
     say(&format!("serving {shown}"));
     say(&format!("at {url}, for this machine alone, until Ctrl-C"));
     if !args.quiet {
         say(&format!("try: flamesql check {url}"));
     }
-    Served::new(backend, options).serve(listener, interrupted()?).await?;
+    Served::new(backend, options).serve(listener, stop).await?;
     say("stopped");
     Ok(())
 }

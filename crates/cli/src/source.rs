@@ -109,8 +109,13 @@ impl Source {
             if typed == DEMO {
                 return Self::demo();
             }
-            let usage = Usage::new(format!("no source {shown:?}: there is no such file or folder"))
-                .with_hint("a source is a URL, a file or a folder of profiles, or 'demo'");
+            let shown = concealed(&shown);
+            let usage = Usage::new(format!("no source {shown:?}: there is no such file or folder"));
+            let is_address = shown.contains('@') || args::is_address(&shown);
+            let usage = usage.with_hint(match is_address {
+                true => "a server's URL begins with http:// or https://",
+                false => "a source is a URL, a file or a folder of profiles, or 'demo'",
+            });
             return Err(usage.into());
         }
         let mut options = FilesOptions::default();
@@ -245,6 +250,25 @@ pub(crate) fn without_credentials(text: &str) -> String {
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let dots = if path.len() < rest.len() { "?..." } else { "" };
     format!("{scheme}://{path}{dots}")
+}
+
+/// A text without the credentials of the URLs in it, and of what looks like one but for its scheme.
+pub(crate) fn concealed(text: &str) -> String {
+    let word = |word: &str| {
+        let (scheme, rest) = match word.find("://") {
+            Some(at) => word.split_at(at + 3),
+            None => ("", word),
+        };
+        match rest.rsplit_once('@') {
+            Some((who, place)) if !scheme.is_empty() || who.contains(':') => {
+                format!("{scheme}...@{place}")
+            }
+            _ => word.to_owned(),
+        }
+    };
+    text.split_inclusive(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`'))
+        .map(word)
+        .collect()
 }
 
 /// A name that SQL takes without quotes, made of the file's or the folder's.

@@ -257,3 +257,20 @@ fn a_full_disk_is_an_error() {
         check(&place, &args, 1, "write the answer");
     }
 }
+
+#[test]
+fn credentials_are_not_repeated() {
+    let place = Place::new();
+    for args in [
+        vec!["check", "http://a", "http://user:hunter2secret@host"],
+        vec!["query", "--backend-type", "http://u:hunter2secret@h", "SELECT 1"],
+        vec!["types", "u:hunter2secret@127.0.0.1:7703"],
+        vec!["query", "u:hunter2secret@127.0.0.1:7703", "SELECT 1"],
+    ] {
+        let run = place.run(&args);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    }
+    let run = place.run(&["check", "127.0.0.1:4041"]);
+    assert!(run.stderr.contains("begins with http://"), "{}", run.stderr);
+}

@@ -1,12 +1,14 @@
 //! What every backend has to do, asked of this server by way of the adapter of Pyroscope: what goes in on one side comes
 //! out on the other.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use flamesql_backend::{
-    Backend, Generation, Proxy, PyroscopeOptions, Server as Found, ServerKind,
+    Backend, Generation, Proxy, PyroscopeOptions, Report, Select, Server as Found, ServerKind,
     conformance::{self, TruthProfile, sample_truth, sample_truth_with_spans},
 };
+use flamesql_profile::{Step, TimeRange, Timestamp};
+use flamesql_selector::Selector;
 use flamesql_server::{Guise, ServeOptions};
 
 use crate::{support, wire::Server};
@@ -61,4 +63,39 @@ async fn the_adapter_reads_pyroscope_1_15() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_adapter_reads_phlare() {
     check(&without_dots(25), Guise::Phlare, Generation::Phlare).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heat_maps_count_what_is_in_the_range() {
+    let truth = sample_truth(26);
+    let memory = support::memory(&truth);
+    let server = Server::start(Arc::new(memory.clone()), ServeOptions::default()).await;
+    let source = found(&server, Generation::V2).await;
+    let times = truth.iter().map(|profile| profile.time_nanos / 1_000_000);
+    let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+    let millis = |millis: i64| Timestamp::from_millis(millis).unwrap();
+    let mut n_counted = 0;
+    for profile_type in truth.iter().map(|profile| &profile.profile_type).collect::<BTreeSet<_>>() {
+        for (start, end) in [(first, last + 1), (first + 1, last), (first - 5, last - 7000)] {
+            for step in [1, 999, 10_000, last - first + 1, 1 << 40] {
+                let range = TimeRange::new(millis(start), millis(end)).unwrap();
+                let select = Select::new(profile_type.clone(), Selector::all(), range);
+                let step = Step::from_nanos(step * 1_000_000).unwrap();
+                let report = Report::new();
+                let cells = source.heatmap(&select, step, &report).await.unwrap();
+                let counted: i64 = cells.iter().map(|cell| cell.count).sum();
+                let there = memory.profiles(&select, &report).await.unwrap().len();
+                assert_eq!(counted, i64::try_from(there).unwrap(), "{profile_type} {range} {step}");
+                n_counted += counted;
+                for cell in cells {
+                    let after = cell.time.nanos() - range.start().nanos();
+                    assert!(range.contains(cell.time) && after % step.nanos() == 0, "{cell:?}");
+                }
+                for exemplar in source.exemplars(&select, &report).await.unwrap() {
+                    assert!(range.contains(exemplar.time), "{exemplar:?} {range}");
+                }
+            }
+        }
+    }
+    assert!(n_counted > 100);
 }

@@ -12,7 +12,10 @@ use flamesql_profile::Timestamp;
 use flate2::{Compression, write::GzEncoder};
 use reqwest::{
     Url,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
+    header::{
+        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+        RETRY_AFTER,
+    },
     redirect::{Action, Attempt, Policy},
 };
 use tokio::{
@@ -222,6 +225,10 @@ impl Inner {
             }
             Body::Post { bytes, .. } => Some(bytes.clone()),
         };
+        if body.as_ref().is_some_and(Bytes::is_empty) {
+            // It is left out of an empty one, and some servers insist on it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         Ok(Prepared { url, headers, body })
     }
 
@@ -299,6 +306,8 @@ impl Inner {
     /// A redirection is not followed to another place: whoever is there is not to have what was meant for this server.
     fn redirected(&self, status: u16, to: Option<&Url>) -> Reason {
         let place = to.map_or_else(|| "nowhere".to_owned(), shown);
+        let place = self.headers.conceal(place.into());
+        let place = String::from_utf8_lossy(&place);
         let text = format!("it answers {status} and sends to {place}");
         if to.is_some_and(is_login) {
             let hint = if self.headers.has_credentials() {

@@ -83,9 +83,12 @@ impl Headers {
                 .ok_or_else(|| refuse("its value has characters that no header can have"))?;
             custom.insert(header, value);
             secrets.push(text.clone());
+            // Of `Bearer ...` an answer may repeat the rest alone.
+            secrets.extend(text.reveal().split_once(' ').map(|(_, rest)| Secret::new(rest.trim())));
         }
         // A short one would make nonsense of a text, and hides nothing.
         secrets.retain(|secret| secret.reveal().len() >= MIN_SECRET);
+        let secrets = secrets.iter().flat_map(as_written).collect();
         Ok(Self { ours, custom, secrets })
     }
 
@@ -115,14 +118,49 @@ impl Headers {
     }
 
     /// An answer without secrets.
-    pub(super) fn conceal(&self, body: Bytes) -> Bytes {
-        let Ok(text) = std::str::from_utf8(&body) else { return body };
-        if !self.secrets.iter().any(|secret| text.contains(secret.reveal())) {
-            return body;
+    pub(super) fn conceal(&self, mut body: Bytes) -> Bytes {
+        for secret in &self.secrets {
+            let secret = secret.reveal().as_bytes();
+            if body.windows(secret.len()).any(|window| window == secret) {
+                body = replaced(&body, secret).into();
+            }
         }
-        let conceal = |text: String, secret: &Secret| text.replace(secret.reveal(), "...");
-        self.secrets.iter().fold(text.to_owned(), conceal).into()
+        body
     }
+}
+
+/// A secret as it may stand in an answer: as it is, as a text in JSON, and as one in a text in JSON, each also with the
+/// escapes that Go writes for what means something in HTML.
+fn as_written(secret: &Secret) -> Vec<Secret> {
+    let quoted = |text: &str| {
+        let text = serde_json::Value::from(text).to_string();
+        text[1..text.len() - 1].to_owned()
+    };
+    let in_html = |text: &str| {
+        let escaped = text.replace('&', "\\u0026").replace('<', "\\u003c");
+        escaped.replace('>', "\\u003e")
+    };
+    let plain = secret.reveal().to_owned();
+    let once = [quoted(&plain), in_html(&quoted(&plain))];
+    let twice: Vec<String> =
+        once.iter().flat_map(|text| [quoted(text), in_html(&quoted(text))]).collect();
+    let mut all: Vec<String> = std::iter::once(plain).chain(once).chain(twice).collect();
+    // The longest first: another may be a part of it.
+    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    all.dedup();
+    all.into_iter().map(Secret::new).collect()
+}
+
+fn replaced(bytes: &[u8], secret: &[u8]) -> Vec<u8> {
+    let mut left = bytes;
+    let mut shown = Vec::with_capacity(bytes.len());
+    while let Some(at) = left.windows(secret.len()).position(|window| window == secret) {
+        shown.extend_from_slice(&left[..at]);
+        shown.extend_from_slice(b"...");
+        left = &left[at + secret.len()..];
+    }
+    shown.extend_from_slice(left);
+    shown
 }
 
 fn sensitive(text: &str) -> Option<HeaderValue> {
@@ -139,6 +177,36 @@ fn refuse(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_concealed_however_they_are_written() {
+        for secret in ["hunter2&secret", "hun\"ter2", "a\\b<c>d", "plain-word"] {
+            let mut options = HttpOptions::default();
+            options.headers.push(("X-Key".to_owned(), Secret::new(secret)));
+            let headers = Headers::new(&options, None).unwrap();
+            let once = serde_json::json!({ "message": format!("bad {secret}!") }).to_string();
+            let twice = serde_json::json!({ "message": once }).to_string();
+            let go = |text: &str| {
+                text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+            };
+            let bytes = [&b"\xff bad "[..], secret.as_bytes(), b"!"].concat();
+            for body in [
+                bytes,
+                go(&once).into_bytes(),
+                once.clone().into_bytes(),
+                twice.clone().into_bytes(),
+                go(&twice).into_bytes(),
+            ] {
+                let shown = headers.conceal(body.clone().into());
+                let shown = String::from_utf8_lossy(&shown);
+                assert!(shown.contains("bad ...!"), "{secret}: {shown}");
+            }
+        }
+        let mut options = HttpOptions::default();
+        options.headers.push(("Authorization".to_owned(), Secret::new("Bearer hunter2secret")));
+        let headers = Headers::new(&options, None).unwrap();
+        assert_eq!(headers.conceal("no hunter2secret here".into()), "no ... here");
+    }
 
     fn request() -> Request {
         Request {

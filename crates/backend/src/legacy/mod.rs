@@ -80,16 +80,22 @@ impl Legacy {
     pub(crate) async fn with_client(client: Client) -> Result<Self, Error> {
         let mut legacy = Self { calls: Calls::new(client), version: None };
         let report = Report::new();
-        let (apps, version) =
-            future::join(names::apps(&legacy, &report), names::version(&legacy, &report)).await;
+        let (apps, build) =
+            future::join(names::apps(&legacy, &report), names::build(&legacy, &report)).await;
         // What answers, and not as such a server does, is another one.
-        if let Err(error) = apps {
-            return Err(match error.kind() {
-                ErrorKind::Unreadable => error.with_kind(ErrorKind::NotFound),
-                _ => error,
-            });
+        let apps = apps.map_err(|error| match error.kind() {
+            ErrorKind::Unreadable => error.with_kind(ErrorKind::NotFound),
+            _ => error,
+        })?;
+        // A list of nothing is what others say as well.
+        if apps.is_empty() && build.is_none() {
+            let what = format!(
+                "find a server of profiles at {}: it has no apps, and does not say what it is",
+                legacy.url()
+            );
+            return Err(Error::new(ErrorKind::NotFound, what));
         }
-        legacy.version = version;
+        legacy.version = build.and_then(names::Build::version);
         Ok(legacy)
     }
 

@@ -31,16 +31,22 @@ struct App {
     units: String,
 }
 
+/// What the server says of itself.
 #[derive(Deserialize)]
-struct Build {
+pub(super) struct Build {
     version: String,
 }
 
-/// The version that the server says it has: it is good to know and no more.
-pub(super) async fn version(legacy: &Legacy, report: &Report) -> Option<String> {
-    let build: Build = legacy.calls.json(BUILD, &[], report).await.ok()??;
-    // So says a server that nobody released.
-    Some(build.version).filter(|version| !version.is_empty() && version != "N/A")
+impl Build {
+    /// Its version, if it has one: a server that nobody released says something else.
+    pub(super) fn version(self) -> Option<String> {
+        Some(self.version).filter(|version| !version.is_empty() && version != "N/A")
+    }
+}
+
+/// It is good to know, and tells such a server from others.
+pub(super) async fn build(legacy: &Legacy, report: &Report) -> Option<Build> {
+    legacy.calls.json(BUILD, &[], report).await.ok()?
 }
 
 /// All apps, sorted. Servers that have no list of them know their names as values of a label.

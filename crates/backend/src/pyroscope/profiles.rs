@@ -94,7 +94,18 @@ pub(super) async fn exemplars(
         (HeatmapQueryType::Individual, ExemplarType::Individual),
         (HeatmapQueryType::Span, ExemplarType::Span),
     ] {
-        for (series, slots) in (Map { range, step, kind }).ask(&question, of).await? {
+        let answer = match (Map { range, step, kind }).ask(&question, of).await {
+            Err(error) if of == ExemplarType::Span && error.kind() == ErrorKind::Unsupported => {
+                report.add_notice(Notice {
+                    subject: source.rpc.base().to_owned(),
+                    reason: format!("the exemplars of spans are not told: {error}"),
+                    is_missing: true,
+                });
+                continue;
+            }
+            answer => answer?,
+        };
+        for (series, slots) in answer {
             for exemplar in slots.into_iter().flat_map(|slot| slot.exemplars) {
                 let id = |id: String| (!id.is_empty()).then_some(id);
                 rows.push(Exemplar {
@@ -126,7 +137,7 @@ pub(super) async fn heatmap(
     let mut cells = Vec::new();
     for (labels, slots) in (Map { range, step, kind }).ask(&question, ExemplarType::None).await? {
         for slot in slots {
-            let start = time((slot.timestamp + 1 - step).max(range.start));
+            let start = time(slot.timestamp);
             for (value_min, count) in slot.y_min.into_iter().zip(slot.counts) {
                 if count > 0 {
                     let (labels, count) = (labels.clone(), i64::from(count));
@@ -185,30 +196,49 @@ struct Map {
 type Slots = Vec<(Labels, Vec<v1::HeatmapSlot>)>;
 
 impl Map {
-    /// Slots are steps as those of a series: see `millis.rs`.
+    /// Slots are steps as those of a series: see `millis.rs`. What is left behind the last whole one is asked for by itself.
     async fn ask(&self, question: &Question<'_>, exemplars: ExemplarType) -> Result<Slots, Error> {
+        let Self { range: Millis { start, end }, step, kind } = *self;
+        let last = end - (end - start) % step;
+        let mut slots = Slots::new();
+        for (range, step) in [(start, last, step), (last, end, end - last)]
+            .into_iter()
+            .filter(|(start, end, _)| start < end)
+            .map(|(start, end, step)| (Millis { start, end }, step))
+        {
+            slots.extend(Self { range, step, kind }.ask_whole(question, exemplars).await?);
+        }
+        Ok(slots)
+    }
+
+    /// Whole steps alone. Each slot is moved to the start of its step.
+    async fn ask_whole(
+        &self,
+        question: &Question<'_>,
+        exemplars: ExemplarType,
+    ) -> Result<Slots, Error> {
         let Self { range, step, kind } = self;
         let mut request = SelectHeatmapRequest {
             profile_type_id: question.profile_type.as_str().to_owned(),
             label_selector: question.text.clone(),
             start: range.start - 1,
-            // The last step is a whole one; what of it lies behind the range is left out below.
-            end: range.start - 1 + (range.len() + step - 1) / step * step,
+            // A profile within the last millisecond is found only by an end behind it.
+            end: range.end,
             step: seconds(*step),
             group_by: question.group_by.clone(),
             ..SelectHeatmapRequest::default()
         };
         request.set_query_type(*kind);
         request.set_exemplar_type(exemplars);
-        // A profile within the last millisecond is found only by an end behind it.
-        request.end = request.end.max(range.end);
         let rpc = &question.source.rpc;
         let answer: SelectHeatmapResponse = rpc.call(HEATMAP, &request, question.report).await?;
         let series = answer.series.into_iter().map(|series| {
-            let is_in = |slot: &v1::HeatmapSlot| {
-                (range.start..range.end).contains(&(slot.timestamp + 1 - step))
+            let moved = |mut slot: v1::HeatmapSlot| {
+                slot.timestamp = slot.timestamp + 1 - step;
+                slot
             };
-            let slots = series.slots.into_iter().filter(is_in).collect();
+            let is_in = |slot: &v1::HeatmapSlot| (range.start..range.end).contains(&slot.timestamp);
+            let slots = series.slots.into_iter().map(moved).filter(is_in).collect();
             (names::public(series.labels), slots)
         });
         Ok(series.collect())

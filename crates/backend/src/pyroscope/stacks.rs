@@ -29,6 +29,9 @@ const MERGE_PROFILE: Method = Method {
     what: "ask for stacks as pprof",
 };
 
+/// The id of no profile.
+const NO_PROFILE: &str = "00000000-0000-0000-0000-000000000000";
+
 /// As many as a server takes unless it is told otherwise.
 pub(super) const MAX_NODES: i64 = 1 << 20;
 
@@ -51,6 +54,7 @@ pub(super) async fn group(
         return Ok(None);
     };
     question.check_traces(range).await?;
+    question.check_profiles(range).await?;
     let tree = question.exact(range).await?;
     Ok((!tree.is_empty()).then(|| StackGroup {
         labels: Labels::default(),
@@ -145,6 +149,23 @@ impl<'a> Question<'a> {
         }
         let what = format!(
             "choose by trace at {}: this server passes over such a choice; Pyroscope 2.2 makes it",
+            self.source.rpc.base()
+        );
+        Err(Error::new(ErrorKind::Unsupported, what))
+    }
+
+    /// Refuses a choice by profile where the server would pass over it: before 1.17, and where it reads what is asked for
+    /// from storage v1 as well. Of a profile that cannot be it has stacks only if it does.
+    async fn check_profiles(&self, range: Millis) -> Result<(), Error> {
+        let Only::Profiles(_) = &self.only else { return Ok(()) };
+        let only = Only::Profiles(vec![NO_PROFILE.to_owned()]);
+        let probe = Self { only, max_nodes: 1, ..self.clone() };
+        if probe.merge(range.start, range.end + 1).await?.decode(self)?.is_empty() {
+            return Ok(());
+        }
+        let what = format!(
+            "choose by profile at {}: this server passes over such a choice; Pyroscope 1.17 and later make it where they \
+             read from storage v2 alone",
             self.source.rpc.base()
         );
         Err(Error::new(ErrorKind::Unsupported, what))
