@@ -29,6 +29,7 @@ use crate::{
     units::SameUnits,
     views::Neighbours,
     whole::WholeTrees,
+    zones::ZonesStay,
 };
 
 const CATALOG: &str = "flamesql";
@@ -170,6 +171,7 @@ impl Engine {
         context.add_analyzer_rule(Arc::new(TermsAreAlike));
         context.add_analyzer_rule(Arc::new(MaxNodes));
         context.add_analyzer_rule(Arc::new(BinsHaveWidth));
+        context.add_analyzer_rule(Arc::new(ZonesStay));
         context.add_analyzer_rule(Arc::new(TypesAreSpokenOf));
         context.add_optimizer_rule(Arc::new(WhatIsSpokenOf));
         context.add_optimizer_rule(Arc::new(LawOfGranularity));

@@ -71,6 +71,7 @@ mod views;
 mod weigh;
 mod whole;
 mod why;
+mod zones;
 
 pub use self::{
     answer::{Answer, ScanFacts},

@@ -91,6 +91,29 @@ async fn a_condition_that_is_always_true_speaks_of_types_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_time_in_a_zone_is_compared_as_it_is_shown() {
+    // At midnight of 1970, which in Berlin was an hour before that of UTC.
+    let one = session(&[(CPU, "main;a 1")]);
+    let berlin = "time AT TIME ZONE 'Europe/Berlin'";
+    for (condition, n) in [
+        (format!("{berlin} >= '1970-01-01T00:00:00Z'"), 0),
+        (format!("{berlin} < '1970-01-01T00:00:00Z'"), 1),
+        (format!("{berlin} = '1969-12-31T23:00:00Z'"), 1),
+        (format!("{berlin} BETWEEN '1969-12-31T22:59:59Z' AND '1969-12-31T23:00:01Z'"), 1),
+        ("time AT TIME ZONE 'UTC' = '1970-01-01T00:00:00Z'".to_owned(), 1),
+        ("time AT TIME ZONE '+02:00' = '1970-01-01T00:00:00+02:00'".to_owned(), 1),
+    ] {
+        let filtered = rows(&one, &format!("SELECT count(*) FROM series WHERE {condition}")).await;
+        assert_eq!(filtered, [n.to_string()], "{condition}");
+        let shown = rows(&one, &format!("SELECT {condition} FROM series")).await;
+        assert_eq!(shown, [(n == 1).to_string()], "{condition}");
+    }
+    let grouped =
+        format!("SELECT date_trunc('hour', {berlin}) AS h, sum(value) FROM series GROUP BY 1");
+    assert_eq!(rows(&one, &grouped).await.len(), 1);
+}
+
+#[tokio::test]
 async fn units_are_not_mixed() {
     let two = session(&[(CPU, "main;a 1"), (HEAP, "main;b 2")]);
     let both = format!("WHERE profile_type IN ('{CPU}', '{HEAP}')");
