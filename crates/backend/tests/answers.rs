@@ -7,8 +7,13 @@ use flamesql_backend::{
     Secret, Select, Server, StackGroup,
 };
 use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pyroscope_tree};
-use flamesql_proto::querier::v1::{
-    FlameGraph, Level, SelectMergeStacktracesRequest, SelectMergeStacktracesResponse,
+use flamesql_proto::{
+    querier::v1::{
+        FlameGraph, Level, SelectHeatmapRequest, SelectHeatmapResponse,
+        SelectMergeStacktracesRequest, SelectMergeStacktracesResponse, SelectSeriesRequest,
+        SelectSeriesResponse,
+    },
+    types::v1::{Point, Series},
 };
 use flamesql_selector::Selector;
 use futures::TryStreamExt;
@@ -232,6 +237,58 @@ async fn a_choice_by_profile_is_passed_over() {
     let error = stacks.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.to_string().contains("passes over such a choice"), "{error}");
+}
+
+/// A server of both storages, which changed over half an hour after the range of [`select`] begins: what it hands on to
+/// storage v1 it can make no heat map of, and DOT it cannot write.
+async fn changing_over(asked: i64) -> (Result<i64, Error>, Vec<String>) {
+    let changed = 1_700_000_000_000 + 1_800_000;
+    let server = Faulty::start(move |_, seen| {
+        let body = seen.body.as_slice();
+        if seen.head.contains("/GetFeatureFlags ") {
+            vec![Step::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
+        } else if seen.head.contains("/SelectMergeStacktraces ") {
+            graph(&[&[0, 0, 0, 0]], &["total"])
+        } else if seen.head.contains("/SelectHeatmap ") {
+            if SelectHeatmapRequest::decode(body).unwrap().start > changed {
+                return proto(&SelectHeatmapResponse::default());
+            }
+            let refused = br#"{"code":"unimplemented","message":"not in v1"}"#;
+            vec![Step::Send(answer(501, &[("Content-Type", "application/json")], refused))]
+        } else if seen.head.contains("/SelectSeries ") {
+            let point = Point { value: 7.0, timestamp: 1, ..Point::default() };
+            let end = SelectSeriesRequest::decode(body).unwrap().end;
+            let point = Point { timestamp: end - 1, ..point };
+            let series = Series { points: vec![point], ..Series::default() };
+            proto(&SelectSeriesResponse { series: vec![series] })
+        } else {
+            vec![Step::Send(answer(404, &[], b"404 page not found"))]
+        }
+    })
+    .await;
+    let source = source(&server, &options()).await;
+    let start = Timestamp::from_nanos(select().range.start().nanos() + asked * 60_000_000_000);
+    let range = TimeRange::new(start, start.saturating_add(600_000_000_000)).unwrap();
+    let select = Select { range, ..select() };
+    let series = source.series(&select, &Grouping::default(), &Report::new()).await;
+    let sum = series.map(|answer| {
+        answer.series.iter().flat_map(|series| &series.points).map(|point| point.value).sum()
+    });
+    let seen = server.seen().into_iter().map(|seen| seen.head);
+    (sum, seen.filter(|head| head.contains("/SelectSeries ")).collect())
+}
+
+#[tokio::test]
+async fn series_over_a_change_of_storages_are_refused() {
+    for minutes in [0, 40] {
+        let (sum, asked) = changing_over(minutes).await;
+        assert_eq!((sum.unwrap(), asked.len()), (7, 1), "{minutes}");
+    }
+    let (refused, asked) = changing_over(25).await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("changed over from one storage to another"), "{error}");
+    assert!(asked.is_empty(), "{asked:?}");
 }
 
 #[tokio::test]

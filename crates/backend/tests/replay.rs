@@ -147,6 +147,7 @@ fn message<Q: Message + Default + Serialize + DeserializeOwned>(call: &Call<'_>)
 /// - Of stacks, an end one millisecond behind the recorded end: no profile lies there.
 /// - Of stacks, that millisecond alone: an empty answer.
 /// - Of stacks, their form: a tree and a flame graph hold the same, and who asks reads either.
+/// - Of stacks as DOT, by a selector that nothing meets: an empty answer, as of storage v2 alone.
 /// - Of types and names of labels, any range around the first minute: all that there are lie in it.
 pub(crate) fn alike<'a>(
     recording: &'a Recording,
@@ -169,6 +170,10 @@ pub(crate) fn alike<'a>(
     }
     if ![STACKS, SPANS, PPROF].contains(&path) {
         return None;
+    }
+    let is = |name: &str, value: &str| fields.get(name).is_some_and(|known| known == value);
+    if is("format", "PROFILE_FORMAT_DOT") && is("labelSelector", r#"{flamesql="none"}"#) {
+        return Some(recording.exchange("stacks, empty answer, tree"));
     }
     if (start, end) == (closes, closes + 1) && path != PPROF {
         let form = if fields.contains_key("format") { "tree" } else { "flame graph" };

@@ -1,9 +1,11 @@
 //! Pyroscope 1.x and 2.x, and Phlare: servers that speak `querier.v1.QuerierService` over Connect.
 //!
 //! `rpc.rs` makes one call and reads its errors, `generation.rs` says what a server honours, ignores and lacks, and
+//! `both.rs` what is different where a server reads from two storages, and
 //! `millis.rs` how a half-open range is asked in milliseconds that are closed at both ends. On these stand `series.rs`,
 //! `stacks.rs`, `names.rs` and `profiles.rs`, one for each kind of question.
 
+mod both;
 mod generation;
 mod millis;
 mod names;
@@ -46,6 +48,8 @@ pub struct Pyroscope {
     max_range: Option<Step>,
     /// Whether traces can be chosen, once that was found out.
     knows_traces: Arc<OnceLock<bool>>,
+    /// Whether it reads from both storages, once that was found out.
+    reads_both: Arc<tokio::sync::OnceCell<bool>>,
 }
 
 /// How a Pyroscope server is asked.
@@ -99,6 +103,7 @@ impl Pyroscope {
             version,
             max_range: options.max_range,
             knows_traces: Arc::default(),
+            reads_both: Arc::default(),
         })
     }
 

@@ -22,7 +22,7 @@ use crate::{
     Select, backend::only_all,
 };
 
-const HEATMAP: Method =
+pub(super) const HEATMAP: Method =
     Method { path: "/querier.v1.QuerierService/SelectHeatmap", what: "ask for a heat map" };
 
 const SECOND: i64 = 1000;

@@ -208,6 +208,7 @@ pub(super) async fn series(
     only_all(source.generation.kind(), &select.only)?;
     let question = Question::new(source, select, &grouping.labels, report).await?;
     let Some(range) = source.millis(select.range) else { return Ok(SeriesAnswer::default()) };
+    source.check_storages(range).await?;
     let bins = Asked::of(range, grouping.time, source.generation.grain().nanos() / 1_000_000);
     let found = question.bins(range, bins.step, bins.origin).await?;
 

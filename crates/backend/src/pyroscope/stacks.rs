@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup};
 
-const MERGE: Method =
+pub(super) const MERGE: Method =
     Method { path: "/querier.v1.QuerierService/SelectMergeStacktraces", what: "ask for stacks" };
 const MERGE_SPANS: Method = Method {
     path: "/querier.v1.QuerierService/SelectMergeSpanProfile",
