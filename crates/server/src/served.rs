@@ -5,7 +5,7 @@ use std::{fmt, future::Future, io, sync::Arc, time::Instant};
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -161,10 +161,11 @@ async fn counted(State(served): State<Served>, request: Request, next: Next) -> 
     let method = request.method().to_string();
     let path = request.uri().path().to_owned();
     let _under_way = UnderWay::new(served.0.metrics.clone());
+    // What nobody serves is counted under one name, or anyone could make counters without end.
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let (status, elapsed) = (response.status().as_u16(), start.elapsed());
-    // What nobody serves is counted under one name, or anyone could make counters without end.
-    let route = if matches!(status, 403 | 404) { "other" } else { path.as_str() };
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
     served.0.metrics.answered(route, status, elapsed);
     if let Some(log) = &served.0.options.access {
         log.tell(&Access { method, path, status, elapsed });

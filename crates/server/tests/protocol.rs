@@ -240,12 +240,16 @@ async fn what_it_says_of_itself() {
     let version = call(&server, "/version.v1.Version/Version", &json!({})).await;
     assert_eq!(version.text(), r#"{"QuerierAPI":"1"}"#);
     assert_eq!(server.get("/nowhere").await.status, 404);
+    // Whatever else is wrong with it, nobody serves it.
+    let packed = [("Content-Encoding", "snappy")];
+    assert_eq!(server.send("POST", "/nowhere/else", &packed, b"x").await.status, 415);
     let metrics = server.get("/metrics").await.text();
     for line in [
         r#"flamesql_server_requests_total{route="/api/v1/status/buildinfo",status="200"} 1"#,
         r#"flamesql_server_requests_total{route="other",status="404"} 1"#,
+        r#"flamesql_server_requests_total{route="other",status="415"} 1"#,
         "flamesql_server_requests_under_way 1",
-        "flamesql_server_request_duration_seconds_count 3",
+        "flamesql_server_request_duration_seconds_count 4",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
