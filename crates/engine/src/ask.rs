@@ -34,7 +34,7 @@ use crate::{
     rows::Shape,
     table::AdditiveTable,
     times::Times,
-    types::{choose_type, list, no_type},
+    types::{list, no_type, type_of_scan},
     units::Part,
     values::all_true,
     why::Why,
@@ -167,8 +167,12 @@ impl Plan {
         usize::try_from(n).unwrap_or(usize::MAX)
     }
 
-    /// All labels of the source: one group of whole label sets is told from others by those it lacks.
-    pub(crate) async fn label_names(&self) -> Result<&[String], Error> {
+    /// The labels by which groups of a request are told apart beside those that it names: of whole label sets all of the
+    /// source, for one is told from others by what it lacks.
+    pub(crate) async fn label_names(&self, request: &Request) -> Result<&[String], Error> {
+        if matches!(request.grouping.labels, GroupBy::Labels(_)) {
+            return Ok(&[]);
+        }
         let ask = || self.source.backend.label_names(&self.meta);
         Ok(self.label_names.get_or_try_init(ask).await?)
     }
@@ -186,10 +190,7 @@ impl Plan {
         labels: &Labels,
         time: Timestamp,
     ) -> Result<Select, Error> {
-        let names = match &request.grouping.labels {
-            GroupBy::Labels(_) => &[],
-            _ => self.label_names().await?,
-        };
+        let names = self.label_names(request).await?;
         Ok(narrow(&request.select, &request.grouping, names, labels, time))
     }
 }
@@ -483,15 +484,7 @@ async fn profile_types(
         return Err(no_type("no profile type is named, though the statement speaks of it", types));
     }
     let backend = table.source().backend.as_ref();
-    let hint = options.profile_type.as_deref();
-    // What a name means, and which type is the only one, does not depend on the times of one scan.
-    let (one, choice) = match backend.capabilities().is_finite {
-        true => {
-            let all = backend.profile_types(TimeRange::ALL).await?;
-            choose_type(backend, hint, &all).await?
-        }
-        false => choose_type(backend, hint, types).await?,
-    };
+    let (one, choice) = type_of_scan(backend, options.profile_type.as_deref(), types).await?;
     Ok((vec![one], choice))
 }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use flamesql_backend::{
-    ErrorKind as BackendErrorKind, GroupBy, Grouping, Only, Select, SeriesAnswer, StackGroup,
-    StackStream, Weigh,
+    ErrorKind as BackendErrorKind, Grouping, Only, Select, SeriesAnswer, StackGroup, StackStream,
+    Weigh,
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -131,10 +131,8 @@ async fn one_by_one(
     let select = Select { only: Only::All, ..request.select.clone() };
     let found = backend.series(&select, &request.grouping, &plan.report).await?;
     // A label that the list of names lacks would not tell one label set from a larger one.
-    let mut names: BTreeSet<&str> = BTreeSet::new();
-    if !matches!(request.grouping.labels, GroupBy::Labels(_)) {
-        names.extend(plan.label_names().await?.iter().map(String::as_str));
-    }
+    let mut names: BTreeSet<&str> =
+        plan.label_names(&request).await?.iter().map(String::as_str).collect();
     names.extend(found.series.iter().flat_map(|series| series.labels.iter().map(|(name, _)| name)));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let mut all = Vec::new();

@@ -50,7 +50,20 @@ pub async fn resolve_profile_type(
     choose_type(backend, hint, &types).await
 }
 
-pub(crate) async fn choose_type(
+/// The type that a scan of a statement means, of which a source has `types` in the scan's range. What a name means, and
+/// which type is the only one, does not depend on the times of one scan.
+pub(crate) async fn type_of_scan(
+    backend: &dyn Backend,
+    hint: Option<&str>,
+    types: &[ProfileType],
+) -> Result<(ProfileType, TypeChoice), Error> {
+    match backend.capabilities().is_finite {
+        true => resolve_profile_type(backend, hint, TimeRange::ALL).await,
+        false => choose_type(backend, hint, types).await,
+    }
+}
+
+async fn choose_type(
     backend: &dyn Backend,
     hint: Option<&str>,
     types: &[ProfileType],

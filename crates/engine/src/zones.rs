@@ -10,7 +10,7 @@ use datafusion::{
     common::{
         DFSchema, Result,
         config::ConfigOptions,
-        tree_node::{Transformed, TreeNode},
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
         ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF,
@@ -29,6 +29,16 @@ impl AnalyzerRule for ZonesStay {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut has_zone = false;
+        plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                has_zone |= expr.exists(|e| Ok(is_between_times(e)))?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        if !has_zone {
+            return Ok(plan);
+        }
         let plan = plan.transform_up_with_subqueries(|node| {
             let schema = match node.inputs().as_slice() {
                 [] => node.schema().as_ref().clone(),
@@ -43,6 +53,16 @@ impl AnalyzerRule for ZonesStay {
         })?;
         Ok(plan.data)
     }
+}
+
+/// Whether it is a cast to a time, which may be of another zone.
+fn is_between_times(expr: &Expr) -> bool {
+    let to = match expr {
+        Expr::Cast(cast) => cast.field.data_type(),
+        Expr::TryCast(cast) => cast.field.data_type(),
+        _ => return false,
+    };
+    matches!(to, DataType::Timestamp(_, _))
 }
 
 fn kept(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {

@@ -13,7 +13,7 @@ use crate::{
     ask::{Asked, named_types, no_type_qualifies, too_many},
     condition::{self, Condition},
     options::Options,
-    types::choose_type,
+    types::type_of_scan,
     units::Part,
 };
 
@@ -109,7 +109,7 @@ pub(super) async fn plan(
         Some(named) => (named, TypeChoice::Named),
         // A range without profiles is an empty answer, not a missing choice.
         None if hint.is_some() && !types.is_empty() => {
-            let (one, choice) = choose_type(backend, hint, &types).await?;
+            let (one, choice) = type_of_scan(backend, hint, &types).await?;
             (vec![one], choice)
         }
         None => (types.clone(), TypeChoice::All),

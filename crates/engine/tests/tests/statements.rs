@@ -73,6 +73,9 @@ async fn which_type_is_meant_does_not_depend_on_times() {
     let hinted = "SET flamesql.profile_type = 'inuse_space'; \
                   SELECT sum(value) FROM series WHERE time < '1970-01-01T00:00:01'";
     assert_eq!(rows(&two, hinted).await, ["NULL"]);
+    let listed = "SET flamesql.profile_type = 'inuse_space'; \
+                  SELECT count(*) FROM profiles WHERE time < '1970-01-01T00:00:01'";
+    assert_eq!(rows(&two, listed).await, ["0"]);
 }
 
 #[tokio::test]
