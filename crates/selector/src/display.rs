@@ -66,8 +66,16 @@ pub(crate) fn legacy(selector: &Selector) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Whether a label name needs no quotes.
-pub(crate) fn is_label_name(name: &str) -> bool {
+/// Whether a label name needs no quotes in a selector: letters, digits and `_`, and no digit first. Servers without UTF-8
+/// names have no others.
+///
+/// ```
+/// use flamesql_selector::is_label_name;
+///
+/// assert!(is_label_name("service_name") && is_label_name("_a1"));
+/// assert!(!is_label_name("k8s.pod") && !is_label_name("1st") && !is_label_name(""));
+/// ```
+pub fn is_label_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -69,6 +69,7 @@ pub mod filter;
 #[cfg(feature = "match")]
 pub use filter::{Filter, LabelMatcher};
 pub use {
+    display::is_label_name,
     error::{Error, ErrorKind, excerpt},
     matcher::{MatchOp, Matcher, escape_regex},
     parser::MAX_LEN,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flamesql_backend::{Only, ProfileRow, Report};
+use flamesql_backend::{ProfileRow, Report};
 use flamesql_profile::Labels;
 use flamesql_proto::{
     querier::v1::{HeatmapQueryType, SelectHeatmapRequest, SelectHeatmapResponse},
@@ -14,7 +14,7 @@ use crate::{
     connect::Asked,
     fault::{Code, Fault},
     private,
-    question::{Millis, select},
+    question::Millis,
     series::{Grid, exemplar, step_millis},
 };
 
@@ -51,13 +51,7 @@ pub(crate) async fn select_heatmap(
         (HeatmapQueryType::Individual, _) => {}
     }
     let grid = Grid::new(millis, step);
-    let chosen = select(
-        &message.profile_type_id,
-        &message.label_selector,
-        grid.range(),
-        Only::All,
-        served.options().guise,
-    )?;
+    let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
     let Some(chosen) = chosen else { return Ok(SelectHeatmapResponse::default()) };
     let profiles = served.backend().profiles(&chosen, &Report::new()).await?;
     let exemplars = match (message.exemplar_type(), step) {

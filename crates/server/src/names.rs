@@ -11,13 +11,14 @@ use flamesql_proto::{
         LabelValuesResponse,
     },
 };
+use flamesql_selector::is_label_name;
 
 use crate::{
     Served,
     connect::Asked,
     fault::Fault,
     private::{self, Parted},
-    question::{Millis, is_legacy, selectors},
+    question::{Millis, selectors},
 };
 
 pub(crate) async fn profile_types(
@@ -53,13 +54,11 @@ pub(crate) async fn label_names(
     }
     let has_series = !names.is_empty() || meta.has_series().await?;
     if has_series {
-        let labels: Labels = names.iter().map(|name| (name.as_str(), "-")).collect();
-        let any = ProfileType::from_parts("-", "-", "-", "-", "-");
-        let all = private::with_private(&any, &labels);
-        names.extend(all.iter().map(|(name, _)| name.to_owned()));
+        let private = private::names(names.iter().any(|name| name == private::SERVICE));
+        names.extend(private.map(str::to_owned));
     }
     let guise = served.options().guise;
-    names.retain(|name| guise.lists(takes_utf8_names) || is_legacy(name));
+    names.retain(|name| guise.lists(takes_utf8_names) || is_label_name(name));
     Ok(LabelNamesResponse { names: names.into_iter().collect() })
 }
 
@@ -105,7 +104,7 @@ pub(crate) async fn series(
             [] => labels,
             names => labels.only(names.iter().map(String::as_str)),
         };
-        let is_shown = |name: &str| guise.lists(true) || is_legacy(name);
+        let is_shown = |name: &str| guise.lists(true) || is_label_name(name);
         let labels = labels.iter().filter(|(name, _)| is_shown(name));
         let mut labels: Vec<_> =
             labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

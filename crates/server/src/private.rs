@@ -8,7 +8,8 @@ use flamesql_selector::{Filter, Selector};
 
 use crate::fault::Fault;
 
-const SERVICE: &str = "service_name";
+/// The name of whoever was profiled.
+pub(crate) const SERVICE: &str = "service_name";
 /// A copy of the service's name, which Pyroscope keeps profiles by.
 const PRIVATE_SERVICE: &str = "__service_name__";
 
@@ -17,17 +18,32 @@ pub(crate) fn is_private(name: &str) -> bool {
     name.starts_with("__")
 }
 
+/// The names of the labels of each type.
+const OF_TYPE: [&str; 6] =
+    ["__name__", "__period_type__", "__period_unit__", "__profile_type__", "__type__", "__unit__"];
+
+/// The names of such labels that series have, where `has_service` says whether some have a service's name.
+pub(crate) fn names(has_service: bool) -> impl Iterator<Item = &'static str> {
+    OF_TYPE.into_iter().chain(has_service.then_some(PRIVATE_SERVICE))
+}
+
+/// Whether it is one that is the same in all profiles of a type.
+pub(crate) fn is_of_type(name: &str) -> bool {
+    OF_TYPE.contains(&name)
+}
+
 /// The labels of a type, sorted by name.
 pub(crate) fn of_type(profile_type: &ProfileType) -> [(&'static str, &str); 6] {
     let id = profile_type.as_str();
-    [
-        ("__name__", profile_type.name()),
-        ("__period_type__", profile_type.period_type()),
-        ("__period_unit__", profile_type.period_unit()),
-        ("__profile_type__", id.strip_suffix(":delta").unwrap_or(id)),
-        ("__type__", profile_type.sample_type()),
-        ("__unit__", profile_type.sample_unit()),
-    ]
+    let values = [
+        profile_type.name(),
+        profile_type.period_type(),
+        profile_type.period_unit(),
+        id.strip_suffix(":delta").unwrap_or(id),
+        profile_type.sample_type(),
+        profile_type.sample_unit(),
+    ];
+    std::array::from_fn(|n| (OF_TYPE[n], values[n]))
 }
 
 /// All labels of a series, sorted by name.
@@ -77,8 +93,9 @@ impl Parted {
 
     /// What a source is asked for profiles of this type; `None` if none can match.
     pub(crate) fn of(&self, profile_type: &ProfileType) -> Option<&Selector> {
-        let labels = of_type(profile_type);
-        let get = |name: &str| labels.iter().find(|(known, _)| *known == name).map(|(_, v)| *v);
+        let get = |name: &str| {
+            of_type(profile_type).into_iter().find(|(known, _)| *known == name).map(|(_, v)| v)
+        };
         self.private.matches(get).then_some(&self.public)
     }
 }

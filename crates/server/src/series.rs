@@ -32,13 +32,7 @@ pub(crate) async fn select_series(
         step_millis(message.step).ok_or_else(|| Fault::invalid("step must be >= 1ms").inner())?;
     let millis = Millis::new(message.start, message.end, served.options())?;
     let grid = Grid::new(millis, step);
-    let chosen = select(
-        &message.profile_type_id,
-        &message.label_selector,
-        grid.range(),
-        Only::All,
-        served.options().guise,
-    )?;
+    let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
     let exemplars = message.exemplar_type();
     if exemplars == ExemplarType::Span {
         let message = "exemplars of spans are not implemented: ask for those of profiles";
@@ -46,12 +40,10 @@ pub(crate) async fn select_series(
     }
     let Some(chosen) = chosen else { return Ok(SelectSeriesResponse::default()) };
     // What is made of the type is the same in all of it: it tells no series from another, and comes back.
-    let types = chosen.profile_type.clone();
-    let wanted = |name: &str| private::of_type(&types).iter().any(|(known, _)| *known == name);
     let group_by: Vec<String> = message
         .group_by
         .iter()
-        .filter(|name| !wanted(name))
+        .filter(|name| !private::is_of_type(name))
         .map(|name| private::known_as(name).to_owned())
         .collect();
     let grouping = Grouping {
@@ -128,6 +120,15 @@ impl Grid {
         // What comes after the end, were it by less than a millisecond, is not asked for.
         let end = last.saturating_add(1).saturating_mul(NANOS).min(self.millis.after(end));
         between(start.saturating_sub(self.step), end)
+    }
+
+    /// What is asked of a source; `None` if nothing can be found.
+    pub(crate) fn select(
+        &self,
+        profile_type_id: &str,
+        label_selector: &str,
+    ) -> Result<Option<Select>, Fault> {
+        select(profile_type_id, label_selector, self.range(), Only::All, self.millis.guise)
     }
 
     pub(crate) fn step(&self) -> Step {

@@ -19,7 +19,7 @@ use crate::{
     fault::{Code, Fault},
     ids,
     pprof::message_of,
-    question::{Millis, call_site, check_ids, max_nodes, only, select},
+    question::{Millis, call_site, check_ids, max_nodes, only, profile_type, select},
     series::CallSite,
 };
 
@@ -28,9 +28,9 @@ pub(crate) async fn merge_stacktraces(
     Asked { message, .. }: Asked<SelectMergeStacktracesRequest>,
 ) -> Result<SelectMergeStacktracesResponse, Fault> {
     let question = Question::new(&served, &message)?;
-    let millis = Millis::new(message.start, message.end, served.options())?;
     let format = served.options().guise.format(message.format())?;
-    let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
+    let tree = question.tree(&served).await?;
+    let Question { max_nodes, millis, .. } = question;
     let mut answer = SelectMergeStacktracesResponse::default();
     match format {
         ProfileFormat::Tree => {
@@ -39,7 +39,7 @@ pub(crate) async fn merge_stacktraces(
         ProfileFormat::Pprof => {
             // Of pprof nothing is cut unless it is asked for.
             let max_nodes = message.max_nodes.map_or(0, |_| max_nodes);
-            let profile_type = crate::question::profile_type(&message.profile_type_id)?;
+            let profile_type = profile_type(&message.profile_type_id)?;
             let profile =
                 aside(move || message_of(&profile_type, &tree, max_nodes, millis)).await?;
             answer.pprof = Some(PprofProfile { profile: Some(profile) });
@@ -66,6 +66,7 @@ pub(crate) async fn merge_spans(
         )?,
         site: CallSite(Vec::new()),
         max_nodes: max_nodes(message.max_nodes, served.options().guise)?,
+        millis,
     };
     let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
     let mut answer = SelectMergeSpanProfileResponse::default();
@@ -94,18 +95,16 @@ pub(crate) async fn diff(
 }
 
 /// What is asked of stacks.
-pub(crate) struct Question {
+struct Question {
     /// `None` if nothing can be found.
     select: Option<Select>,
     site: CallSite,
-    pub(crate) max_nodes: usize,
+    max_nodes: usize,
+    millis: Millis,
 }
 
 impl Question {
-    pub(crate) fn new(
-        served: &Served,
-        message: &SelectMergeStacktracesRequest,
-    ) -> Result<Self, Fault> {
+    fn new(served: &Served, message: &SelectMergeStacktracesRequest) -> Result<Self, Fault> {
         let millis = Millis::new(message.start, message.end, served.options())?;
         let guise = served.options().guise;
         let only = only(
@@ -127,10 +126,11 @@ impl Question {
                 false => CallSite(Vec::new()),
             },
             max_nodes: max_nodes(message.max_nodes, guise)?,
+            millis,
         })
     }
 
-    pub(crate) async fn tree(&self, served: &Served) -> Result<StackTree, Fault> {
+    async fn tree(&self, served: &Served) -> Result<StackTree, Fault> {
         let Some(select) = &self.select else { return Ok(StackTree::default()) };
         let tree = merged(served, select.clone()).await?;
         Ok(self.site.keep(&tree))
@@ -166,7 +166,7 @@ pub(crate) fn graph_of(tree: &StackTree, max_nodes: usize) -> Result<FlameGraph,
     Ok(FlameGraph { names, levels, total, max_self })
 }
 
-pub(crate) fn diff_message(graph: DiffLevels) -> Result<FlameGraphDiff, Fault> {
+fn diff_message(graph: DiffLevels) -> Result<FlameGraphDiff, Fault> {
     let total = graph.total()?;
     let DiffLevels { names, levels, left_ticks, right_ticks, max_self } = graph;
     let levels = levels.into_iter().map(|values| Level { values }).collect();

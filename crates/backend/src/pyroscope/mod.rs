@@ -22,7 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use flamesql_profile::{ProfileType, Step, TimeRange, Timestamp};
-use flamesql_selector::Selector;
+use flamesql_selector::{Selector, is_label_name};
 use futures::{StreamExt, stream};
 
 pub use self::generation::Generation;
@@ -142,7 +142,7 @@ impl Pyroscope {
                 )
             });
         }
-        if let Some(name) = dotted.find(|name| !is_plain(name)) {
+        if let Some(name) = dotted.find(|name| !is_label_name(name)) {
             self.check_dotted(name, range, report).await?;
         }
         Ok(selector.to_string())
@@ -219,13 +219,6 @@ impl Pyroscope {
             "here a profile type has five parts, such as process_cpu:cpu:nanoseconds:cpu:nanoseconds",
         ))
     }
-}
-
-/// Whether a label's name needs no quotes in a selector.
-fn is_plain(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[async_trait]

@@ -7,11 +7,11 @@ use flamesql_proto::{
     querier::v1::{SelectSeriesRequest, SelectSeriesResponse},
     types::v1,
 };
-use flamesql_selector::{Matcher, Selector};
+use flamesql_selector::{Matcher, Selector, is_label_name};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Pyroscope, is_plain,
+    Pyroscope,
     millis::{Millis, Part, parts, seconds, time},
     names,
     rpc::Method,
@@ -62,7 +62,7 @@ impl<'a> Question<'a> {
                 names::label_names(source, &meta, report).await?
             }
         };
-        for name in group_by.iter().filter(|name| !is_plain(name)) {
+        for name in group_by.iter().filter(|name| !is_label_name(name)) {
             source.check_dotted(name, select.range, report).await?;
         }
         Ok(Self {
