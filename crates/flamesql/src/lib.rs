@@ -10,6 +10,7 @@
 //! | `backend` | `backend` | `flamesql-backend` | where profiles come from: a trait, and profiles in memory |
 //! | `backend::Files` | `files` (default) | | a file or a folder of pprof and folded files |
 //! | `backend::Server` | `pyroscope`, `legacy` (default) | | Pyroscope and Phlare servers |
+//! | `server` | `server` | `flamesql-server` | any backend as a Pyroscope server |
 //! | `engine` | `engine` (default) | `flamesql-engine` | the tables, and SQL over any backend |
 //!
 //! The program `flamesql` is the crate `flamesql-cli`.
@@ -35,3 +36,5 @@ pub use flamesql_backend as backend;
 pub use flamesql_engine as engine;
 pub use flamesql_profile as profile;
 pub use flamesql_selector as selector;
+#[cfg(feature = "server")]
+pub use flamesql_server as server;
