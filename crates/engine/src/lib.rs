@@ -50,6 +50,7 @@ mod once;
 mod options;
 pub mod output;
 mod pieces;
+mod pool;
 mod rounds;
 mod rows;
 mod scan;

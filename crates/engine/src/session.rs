@@ -11,10 +11,7 @@ use std::{
 use datafusion::{
     common::{SchemaError, config::ConfigNonZeroUsize},
     error::DataFusionError,
-    execution::{
-        SessionState, SessionStateBuilder, memory_pool::FairSpillPool,
-        runtime_env::RuntimeEnvBuilder,
-    },
+    execution::{SessionState, SessionStateBuilder, runtime_env::RuntimeEnvBuilder},
     logical_expr::{self, LogicalPlan, LogicalPlanBuilder, PlanType},
     physical_plan::{ExecutionPlan, execute_stream, explain::ExplainExec},
     prelude::{SQLOptions, SessionContext},
@@ -32,6 +29,7 @@ use crate::{
     measured::measured,
     nearest::nearest,
     options::{self, Explaining, Options},
+    pool::SpillPool,
     size,
     spoken::{self, SPOKEN},
 };
@@ -44,7 +42,7 @@ const NEW_ROOM: usize = 16 << 20;
 
 /// Where memory is limited: how much of it each sort or group has at least, of which there is one for each partition; and
 /// how many rows a batch has, of which a sort that reads its files again holds two of each. A stack of 24 names is 1 kB.
-const LEAST_SHARE: usize = 64 << 20;
+const LEAST_SHARE: usize = 128 << 20;
 const LIMITED_ROWS: usize = 1024;
 
 /// Runs statements. What `SET` changes lasts as long as the session.
@@ -65,20 +63,20 @@ impl Session {
         Self { context, sources }
     }
 
-    /// Beyond so much memory sorts, groups and joins go on in temporary files. They have equal shares of it, a quarter of
-    /// which a sort keeps for reading its files again: else it would fail with all of its rows in them.
+    /// Beyond so much memory sorts and groups go on in temporary files; a join that hashes fails. A sort keeps an eighth
+    /// of it for reading its files again: else it would fail with all of its rows in them.
     pub(crate) fn limit_memory(&self, bytes: usize) -> Result<(), Error> {
         let state = self.context.state_ref();
         let mut state = state.write();
         let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
-            .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+            .with_memory_pool(Arc::new(SpillPool::new(bytes)))
             .build_arc()?;
         let execution = &mut state.config_mut().options_mut().execution;
         let n = (bytes / LEAST_SHARE).clamp(1, execution.target_partitions.max(1));
         execution.target_partitions = n;
         let rows = execution.batch_size.get().min(LIMITED_ROWS);
         execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
-        execution.sort_spill_reservation_bytes = bytes / n / 4;
+        execution.sort_spill_reservation_bytes = bytes / n / 8;
         let limited = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
             .with_runtime_env(runtime);
