@@ -1,6 +1,9 @@
 //! What may be typed. Nothing here looks at files or asks a source.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use flamesql_engine::output;
@@ -72,7 +75,7 @@ impl Command {
 /// Answer a SQL statement.
 ///
 /// The tables of SOURCE need no prefix; its schema is called as the file or the folder, and the demo's is demo. Several
-/// statements are separated by `;`: the last one answers.
+/// statements are separated by `;`; their answers come one after another.
 #[derive(Debug, ClapArgs)]
 #[command(
     override_usage = "flamesql query [OPTIONS] [SOURCE] <SQL>\n       flamesql query [OPTIONS] [SOURCE] --file <FILE>",
@@ -381,13 +384,27 @@ pub(crate) struct Output<F: ValueEnum + Clone + Send + Sync + 'static> {
 
 impl<F: Ending> Output<F> {
     /// The format that was asked for, by name or by the ending of the file.
-    pub(crate) fn format(&self) -> F {
-        let by_name = self.format;
-        let by_ending = || {
-            let name = self.output.as_deref()?.file_name()?.to_str()?.to_ascii_lowercase();
-            F::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
-        };
-        by_name.or_else(by_ending).unwrap_or(F::DEFAULT)
+    ///
+    /// An ending that means a format which is not here is an error: `answer.parquet` would hold a table for people.
+    pub(crate) fn format(&self) -> Result<F, Usage> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let path = self.output.as_deref().unwrap_or_else(|| Path::new("-"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let known = F::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
+        match (known, path.extension().and_then(OsStr::to_str)) {
+            (Some((_, format)), _) => Ok(*format),
+            (None, None | Some("txt" | "log" | "out")) => Ok(F::DEFAULT),
+            // Such as /dev/fd/63.
+            (None, Some(_)) if !path.is_file() && path.exists() => Ok(F::DEFAULT),
+            (None, Some(_)) => {
+                let endings: Vec<&str> = F::ENDINGS.iter().map(|(ending, _)| *ending).collect();
+                let what = format!("no format is known by the ending of {}", path.display());
+                let hint = format!("those known are {}; --format names one", endings.join(", "));
+                Err(Usage::new(what).with_hint(hint))
+            }
+        }
     }
 }
 
@@ -521,13 +538,19 @@ mod tests {
         let format = |words: &str| {
             let args = Args::try_parse_from(words.split(' ')).unwrap();
             match args.command {
-                Some(Command::Types(types)) => types.output.format(),
+                Some(Command::Types(types)) => types.output.format().map_err(|e| e.to_string()),
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(format("flamesql types"), RowFormat::Table);
-        assert_eq!(format("flamesql types -o a.CSV"), RowFormat::Csv);
-        assert_eq!(format("flamesql types -o a.json.txt"), RowFormat::Table);
-        assert_eq!(format("flamesql types -o a.csv --format json"), RowFormat::Json);
+        assert_eq!(format("flamesql types"), Ok(RowFormat::Table));
+        assert_eq!(format("flamesql types -o a.CSV"), Ok(RowFormat::Csv));
+        assert_eq!(format("flamesql types -o a.json.txt"), Ok(RowFormat::Table));
+        assert_eq!(format("flamesql types -o a.csv --format json"), Ok(RowFormat::Json));
+        assert_eq!(format("flamesql types -o /dev/fd.d/1"), Ok(RowFormat::Table));
+        assert_eq!(
+            format("flamesql types -o a.parquet"),
+            Err("no format is known by the ending of a.parquet".to_owned())
+        );
+        assert_eq!(format("flamesql types -o a.parquet --format csv"), Ok(RowFormat::Csv));
     }
 }

@@ -22,11 +22,13 @@ impl Footer {
         self.lines.push_str(&format!("{name}: {}\n", text::one_line(what.as_ref())));
     }
 
-    /// What became of rows.
-    pub(crate) fn rows(&mut self, written: &Written) {
-        let mut what = written.n_rows.to_string();
-        if written.n_cut > 0 {
-            let cells = plural(written.n_cut, "cell");
+    /// What became of rows, of each answer.
+    pub(crate) fn rows(&mut self, written: &[Written]) {
+        let n_rows: Vec<String> = written.iter().map(|w| w.n_rows.to_string()).collect();
+        let mut what = n_rows.join(", ");
+        let n_cut: u64 = written.iter().map(|w| w.n_cut).sum();
+        if n_cut > 0 {
+            let cells = plural(n_cut, "cell");
             what.push_str(&format!(
                 "; {cells} cut to the width of the terminal, marked {}: --format csv has all",
                 text::ELLIPSIS

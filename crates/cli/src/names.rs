@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
+    slice,
     sync::Arc,
 };
 
@@ -38,12 +39,12 @@ pub(crate) async fn types(args: &Types) -> anyhow::Result<()> {
         ("short", short, true),
         ("unit", column(ProfileType::sample_unit), false),
     ])?;
-    let written = rows::write(&batch, args.output.format(), sink)?;
+    let written = rows::write(&batch, args.output.format()?, sink)?;
 
     let mut footer = Footer::default();
     footer.line("source", source.to_string());
     footer.line("time", footer::range(range));
-    footer.rows(&written);
+    footer.rows(slice::from_ref(&written));
     footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);
@@ -87,7 +88,7 @@ pub(crate) async fn labels(args: &Labels) -> anyhow::Result<()> {
         None => names(&sets)?,
         Some(name) => values(&sets, name, typed.is_none(), &source)?,
     };
-    let written = rows::write(&batch, args.output.format(), sink)?;
+    let written = rows::write(&batch, args.output.format()?, sink)?;
 
     let mut footer = Footer::default();
     footer.line("source", source.to_string());
@@ -95,7 +96,7 @@ pub(crate) async fn labels(args: &Labels) -> anyhow::Result<()> {
         footer.line("type", footer::profile_type(&profile_type, choice));
     }
     footer.line("time", footer::range(range));
-    footer.rows(&written);
+    footer.rows(slice::from_ref(&written));
     footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);

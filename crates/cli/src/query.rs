@@ -17,7 +17,7 @@ use crate::{
     args::{self, Query},
     failure::Usage,
     footer::{self, Footer, plural},
-    rows::{self, Rows},
+    rows::{self, Rows, Written},
     source::{self, Source},
 };
 
@@ -51,20 +51,43 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     options.memory_limit = args.memory_limit;
     let session = engine.session_with(&options)?;
 
-    let sink = rows::open(&args.output)?;
-    let mut answer = session.query(&sql).await?;
-    let mut rows = Rows::new(&answer.schema(), args.output.format(), sink)?;
-    while let Some(batch) = answer.try_next().await? {
-        rows.write(&batch)?;
+    let format = args.output.format()?;
+    let mut sink = Some(rows::open(&args.output)?);
+    let mut script = session.script(&sql)?;
+    let mut written: Vec<Written> = Vec::new();
+    let mut scans: Vec<ScanFacts> = Vec::new();
+    while let Some(mut answer) = script.next().await? {
+        // SET answers with nothing, which is shown where there is nothing else.
+        let is_silent = answer.schema().fields().is_empty();
+        let is_shown = !is_silent || (script.is_done() && written.is_empty());
+        let mut rows = match is_shown {
+            true => {
+                let sink = match written.last_mut() {
+                    Some(before) => Some(before.go_on(format)?),
+                    None => sink.take(),
+                };
+                sink.map(|sink| Rows::new(&answer.schema(), format, sink)).transpose()?
+            }
+            false => None,
+        };
+        while let Some(batch) = answer.try_next().await? {
+            if let Some(rows) = &mut rows {
+                rows.write(&batch)?;
+            }
+        }
+        if let Some(rows) = rows {
+            written.push(rows.finish()?);
+        }
+        scans.extend(answer.facts().iter().cloned());
     }
-    let written = rows.finish()?;
+    if written.is_empty() {
+        return Err(Usage::new("there is no statement").with_hint("try SHOW TABLES").into());
+    }
 
     let mut notices: Vec<Notice> = Vec::new();
     let of_sources = sources.iter().flat_map(|source| source.notices());
-    let of_scans = answer
-        .facts()
-        .iter()
-        .flat_map(|facts| facts.notices.iter().cloned().chain(facts.report.notices()));
+    let of_scans =
+        scans.iter().flat_map(|facts| facts.notices.iter().cloned().chain(facts.report.notices()));
     for notice in of_scans.chain(of_sources) {
         if !notices.contains(&notice) {
             notices.push(notice);
@@ -79,12 +102,14 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
             if idx == 0 && has_main { String::new() } else { format!("{} is ", source.schema) };
         footer.line("source", format!("{schema}{source}"));
     }
-    for facts in answer.facts() {
+    for facts in &scans {
         footer.line("table", scan(facts));
     }
     footer.rows(&written);
     footer.notices(&notices);
-    written.commit()?;
+    for written in written {
+        written.commit()?;
+    }
     footer.print(args.output.quiet);
     Ok(())
 }

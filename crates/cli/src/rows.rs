@@ -8,13 +8,14 @@ use flamesql_engine::output::Writer;
 
 use crate::{
     args::{Output, RowFormat},
+    failure::Usage,
     sink::{Sink, WRITE},
     table::Table,
 };
 
 /// Opens the way out of rows. It comes before the question, which may take long and must not be asked in vain.
 pub(crate) fn open(output: &Output<RowFormat>) -> anyhow::Result<Sink> {
-    Sink::open(output.output.as_deref(), output.format() == RowFormat::Arrow)
+    Sink::open(output.output.as_deref(), output.format()? == RowFormat::Arrow)
 }
 
 /// Rows that are being written.
@@ -30,7 +31,8 @@ pub(crate) struct Written {
     pub(crate) n_rows: u64,
     /// How many cells of a table were cut to the terminal's width.
     pub(crate) n_cut: u64,
-    sink: Sink,
+    /// Whoever wrote last has it.
+    sink: Option<Sink>,
 }
 
 impl Rows {
@@ -58,11 +60,11 @@ impl Rows {
             Self::Table { mut table, mut sink, n_rows } => {
                 let n_cut = table.finish(&mut sink).context(WRITE)?;
                 sink.flush().context(WRITE)?;
-                Ok(Written { n_rows, n_cut, sink })
+                Ok(Written { n_rows, n_cut, sink: Some(sink) })
             }
             Self::Engine(writer) => {
                 let n_rows = writer.n_rows();
-                Ok(Written { n_rows, n_cut: 0, sink: writer.finish()? })
+                Ok(Written { n_rows, n_cut: 0, sink: Some(writer.finish()?) })
             }
         }
     }
@@ -71,7 +73,20 @@ impl Rows {
 impl Written {
     /// Gives the file its name.
     pub(crate) fn commit(self) -> anyhow::Result<()> {
-        self.sink.commit()
+        self.sink.map_or(Ok(()), Sink::commit)
+    }
+
+    /// The way out for another answer behind this one.
+    pub(crate) fn go_on(&mut self, format: RowFormat) -> anyhow::Result<Sink> {
+        let one = || {
+            Usage::new("an Arrow stream holds one answer, and several statements have one")
+                .with_hint("ask one at a time, or choose another --format")
+        };
+        let mut sink = self.sink.take().filter(|_| format != RowFormat::Arrow).ok_or_else(one)?;
+        if matches!(format, RowFormat::Table | RowFormat::Markdown) {
+            writeln!(sink).context(WRITE)?;
+        }
+        Ok(sink)
     }
 }
 

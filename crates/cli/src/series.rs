@@ -1,6 +1,6 @@
 //! The command that shows values over time.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use flamesql_backend::{Bins, GroupBy, Grouping, LabelSet, MetaQuery, Report};
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
         Arc::new(Int64Array::from_iter_values(points.iter().map(|(.., value)| *value)));
     columns.push(("value".to_owned(), values, false));
     let batch = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let written = rows::write(&batch, args.output.format(), sink)?;
+    let written = rows::write(&batch, args.output.format()?, sink)?;
 
     let mut footer = Footer::default();
     footer.line("source", source.to_string());
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
         |total| format_value(total, Unit::parse(profile_type.sample_unit())),
     );
     footer.line("total", format!("{total} in {}", plural(answer.series.len() as u64, "series")));
-    footer.rows(&written);
+    footer.rows(slice::from_ref(&written));
     footer.notices(&source.notices());
     written.commit()?;
     footer.print(args.output.quiet);

@@ -14,7 +14,7 @@ use datafusion::sql::{
         Distinct, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArguments, GroupByExpr,
         GroupByWithModifier, LimitClause, NamedWindowExpr, OrderByKind, OrderByOptions,
         PipeOperator, Query, Select, SelectFlavor, SetExpr, SetOperator, TableAlias, TableFactor,
-        Visit, Visitor, WindowSpec, WindowType, visit_expressions,
+        Value, Visit, Visitor, WindowSpec, WindowType, visit_expressions,
     },
 };
 
@@ -220,6 +220,15 @@ impl Visitor for Clauses<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> Found {
         match expr {
             Expr::Function(function) => self.function(function),
+            Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+                let is_number = |expr: &Expr| match expr {
+                    Expr::Value(value) => matches!(value.value, Value::Number(..)),
+                    _ => false,
+                };
+                let is_there = sets.iter().flatten().any(is_number);
+                let clause = "a number of a column in ROLLUP, CUBE or GROUPING SETS";
+                refuse(is_there, clause, "write the column, or its name")
+            }
             Expr::Trim { trim_characters: Some(characters), .. } => {
                 let instead = "write them as one text: trim(x, 'abc')";
                 refuse(characters.len() > 1, "trim with several texts", instead)

@@ -16,6 +16,7 @@ use crate::{
     distinct::ListsAreCountedByKey,
     flamegraph::Flamegraph,
     functions::{self, origin::OriginsStay},
+    grouped::GroupedAreColumns,
     law::LawOfGranularity,
     max_nodes::MaxNodes,
     once::AskOnce,
@@ -177,7 +178,7 @@ impl Engine {
         context.add_optimizer_rule(Arc::new(LawOfGranularity));
         // Behind the law, which may find a source that adds up by stack.
         context.add_optimizer_rule(Arc::new(ListsAreCountedByKey));
-        // The one kind of rule that a session which exists does not take.
+        // What a session which exists does not take.
         let state = context.state_ref();
         let mut state = state.write();
         // DataFusion 55 works the metadata of a UNION's columns out in two ways, and takes the difference for a fault.
@@ -191,13 +192,17 @@ impl Engine {
         options.optimizer.enable_join_dynamic_filter_pushdown = false;
         options.optimizer.enable_topk_dynamic_filter_pushdown = false;
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        let with_rule = SessionStateBuilder::new_from_existing(state.clone())
+        let mut with_rules = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(state.session_id().to_owned())
             .with_physical_optimizer_rule(Arc::new(SameUnits))
             .with_physical_optimizer_rule(Arc::new(AskOnce))
             .with_physical_optimizer_rule(Arc::new(WholeTrees))
             .with_physical_optimizer_rule(Arc::new(RoundsEnd));
-        *state = with_rule.build();
+        // Before the rules of DataFusion, which write expressions in another way.
+        if let Some(analyzer) = with_rules.analyzer() {
+            analyzer.rules.insert(0, Arc::new(GroupedAreColumns));
+        }
+        *state = with_rules.build();
         Ok(())
     }
 }

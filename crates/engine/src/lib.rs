@@ -41,6 +41,7 @@ mod engine;
 mod error;
 mod flamegraph;
 mod functions;
+mod grouped;
 pub mod law;
 mod max_nodes;
 mod measured;
@@ -80,7 +81,7 @@ pub use self::{
     error::{Error, ErrorKind},
     options::SessionOptions,
     schema::TableKind,
-    session::{Session, checked_plan},
+    session::{Script, Session, checked_plan},
     types::{TypeChoice, resolve_profile_type},
 };
 pub use datafusion;

@@ -88,6 +88,7 @@ impl ExtensionOptions for Options {
 
     fn set(&mut self, key: &str, value: &str) -> DataFusionResult<()> {
         Self::check(key).map_err(Error::into_datafusion)?;
+        Self::check_value(key, value).map_err(Error::into_datafusion)?;
         ExtensionOptions::set(&mut self.0, key, value)
     }
 
@@ -157,6 +158,26 @@ impl Options {
         };
         let what = format!("there is no setting {}.{key}", Self::PREFIX);
         Err(Error::new(ErrorKind::Syntax, what).with_hint(hint))
+    }
+
+    /// Says what the value of a setting may be, if this is none.
+    fn check_value(key: &str, value: &str) -> Result<(), Error> {
+        let what = || format!("set {}.{key} to {value:?}", Self::PREFIX);
+        let expected = match key {
+            "from" | "to" => {
+                return match parse_time(value, now()) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(Error::new(ErrorKind::Query, format!("{}: {error}", what()))
+                        .with_source(error)),
+                };
+            }
+            "max_requests" | "max_nodes" if value.parse::<usize>().is_err() => "a whole number",
+            "strict" | "pushdown" if value.to_lowercase().parse::<bool>().is_err() => {
+                "true or false"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::Query, format!("{}: {expected} is expected", what())))
     }
 
     pub(crate) fn of(session: &dyn Session) -> Self {

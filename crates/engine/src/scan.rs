@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -14,7 +15,10 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions, SchedulingType},
-        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        metrics::{
+            BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+            RecordOutput, Time,
+        },
         stream::RecordBatchStreamAdapter,
     },
 };
@@ -243,6 +247,8 @@ pub(crate) struct Gauges {
     requests: Count,
     bytes: Count,
     cache_hits: Count,
+    /// For how long the reader had nothing to do but wait for an answer.
+    waited: Time,
     baseline: BaselineMetrics,
 }
 
@@ -254,6 +260,7 @@ impl Gauges {
             requests: counter("requests"),
             bytes: counter("bytes"),
             cache_hits: counter("cache_hits"),
+            waited: MetricBuilder::new(metrics).subset_time("waited", partition),
             baseline: BaselineMetrics::new(metrics, partition),
         }
     }
@@ -311,7 +318,10 @@ impl Reader {
             self.look_ahead();
             let Some(open) = self.ahead.front_mut() else { break };
             let request = open.request.clone();
-            match open.pieces.next().await {
+            let begun = Instant::now();
+            let piece = open.pieces.next().await;
+            self.gauges.waited.add_elapsed(begun);
+            match piece {
                 Some(Ok(Piece::Series(answer, measures))) => {
                     self.take_series(&request, &answer, measures);
                 }
@@ -343,11 +353,10 @@ impl Reader {
             return check_whole(&self.plan, &self.reports).map(|()| None);
         }
         self.rows_left -= self.builder.n_rows;
-        self.gauges.baseline.record_output(self.builder.n_rows);
-        let batch = self.builder.finish();
-        batch.map(Some).map_err(|e| {
+        let batch = self.builder.finish().map_err(|e| {
             Error::new(ErrorKind::Internal, format!("put rows together: {e}")).with_source(e)
-        })
+        })?;
+        Ok(Some(batch.record_output(&self.gauges.baseline)))
     }
 
     /// Begins with requests that are not read yet, so that their answers are on the way meanwhile.

@@ -1,7 +1,7 @@
 //! Running statements.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     fmt,
     future::{Future, poll_fn},
     pin::pin,
@@ -97,27 +97,57 @@ impl Session {
     }
 
     async fn query_all(&self, sql: &str) -> Result<Answer, Error> {
-        size::check(sql)?;
-        let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
-        let Some(last) = statements.pop_back() else {
-            return Err(
-                Error::new(ErrorKind::Syntax, "there is no statement").with_hint("try SHOW TABLES")
-            );
-        };
-        for statement in statements {
-            self.run(statement).await?.collect().await?;
+        let mut script = self.script(sql)?;
+        loop {
+            let Some(answer) = script.next().await? else {
+                return Err(Error::new(ErrorKind::Syntax, "there is no statement")
+                    .with_hint("try SHOW TABLES"));
+            };
+            if script.is_done() {
+                return Ok(answer);
+            }
+            answer.collect().await?;
         }
-        self.run(last).await
+    }
+
+    /// Takes several statements, separated by `;`, to be run one after another; each has an answer.
+    ///
+    /// ```
+    /// use flamesql_engine::{Engine, Session};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let memory = std::sync::Arc::new(flamesql_backend::Memory::new());
+    /// let session = Engine::builder().source("demo", memory).build()?.session();
+    /// let mut script = session.script("SELECT 1 AS a; SET flamesql.strict = true; SELECT 2 AS b")?;
+    /// let mut names = Vec::new();
+    /// while let Some(answer) = script.next().await? {
+    ///     names.extend(answer.schema().fields().iter().map(|field| field.name().clone()));
+    /// }
+    /// assert_eq!(names, ["a", "b"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not parse: then none runs.
+    pub fn script(&self, sql: &str) -> Result<Script, Error> {
+        let parse = || {
+            size::check(sql)?;
+            Ok(DFParserBuilder::new(sql).build()?.parse_statements()?)
+        };
+        let statements: Result<_, Error> = stacker::maybe_grow(ROOM, NEW_ROOM, parse);
+        Ok(Script { session: self.clone(), statements: statements? })
     }
 
     async fn run(&self, statement: Statement) -> Result<Answer, Error> {
         size::check_tables(&statement)?;
-        clauses::check(&statement, &|name| self.looks(name))?;
+        clauses::check(&statement, &|name| looks(&self.context.state_ref().read(), name))?;
         // Before anyone counts its values: the others that write are refused by the plan below.
         if let Statement::Statement(statement) = &statement
             && matches!(statement.as_ref(), ast::Statement::Insert(_))
         {
-            return Err(Error::new(ErrorKind::Syntax, "DML not supported: Insert"));
+            return Err(only_reads("INSERT"));
         }
         let spoken = spoken::range(&statement, options::now());
         let plan = match own_setting(&statement) {
@@ -132,7 +162,8 @@ impl Session {
             },
         };
         size::check_plan(&plan)?;
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).verify_plan(&plan)?;
+        let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false);
+        reads.verify_plan(&plan).map_err(|error| refused_writing(error.into()))?;
         let measured = measured(&plan)?;
         let limit = memory_limit(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
@@ -169,19 +200,6 @@ impl Session {
             options.reset(key)?;
         }
         Ok(LogicalPlanBuilder::empty(false).build()?)
-    }
-
-    /// What a function of some name looks at.
-    fn looks(&self, name: &str) -> Looks {
-        let state = self.context.state_ref();
-        let state = state.read();
-        let is_scalar = state.scalar_functions().contains_key(name)
-            || state.higher_order_functions().contains_key(name);
-        match is_scalar {
-            true => Looks::Row,
-            false if state.window_functions().contains_key(name) => Looks::Window,
-            false => Looks::Set,
-        }
     }
 
     /// Whether an error is about a column that is a label after all.
@@ -249,6 +267,30 @@ impl Session {
     }
 }
 
+/// Statements that are run one after another.
+#[derive(Debug)]
+pub struct Script {
+    session: Session,
+    statements: VecDeque<Statement>,
+}
+
+impl Script {
+    /// Runs the next statement; `None` behind the last one. What its answer holds has to be read for it to be done.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be answered, as [`Session::query`]. What comes behind it can be run nevertheless.
+    pub async fn next(&mut self) -> Result<Option<Answer>, Error> {
+        let Some(statement) = self.statements.pop_front() else { return Ok(None) };
+        with_room(self.session.run(statement)).await.map(Some)
+    }
+
+    /// Whether there is no further statement.
+    pub fn is_done(&self) -> bool {
+        self.statements.is_empty()
+    }
+}
+
 /// The prefix of our own settings.
 const OWN: &str = "flamesql.";
 
@@ -292,7 +334,7 @@ fn memory_limit(plan: &LogicalPlan) -> Result<Option<usize>, Error> {
 }
 
 /// Plans one statement of somebody else's in a session that sources were [installed](crate::Engine::install) into, with
-/// the limits of a [`Session`]: of its length, of the tables that it comes to and of the depth of its expressions. Without
+/// the limits of a [`Session`]: of its length, of the tables that it comes to and of the depth of its expressions, and of clauses that DataFusion passes over. Without
 /// them a statement of a few lines may take all memory or stack before it reads a row. What it may do is not
 /// limited: that is what `SQLOptions::verify_plan` is for.
 ///
@@ -326,12 +368,48 @@ pub async fn checked_plan(context: &SessionContext, sql: &str) -> Result<Logical
                 .with_hint("plan each statement by itself"));
         };
         size::check_tables(&statement)?;
+        let state = context.state();
+        clauses::check(&statement, &|name| looks(&state, name))?;
         let spoken = spoken::range(&statement, options::now());
-        let plan = SPOKEN.scope(spoken, context.state().statement_to_plan(statement)).await?;
+        let plan = SPOKEN.scope(spoken, state.statement_to_plan(statement)).await?;
         size::check_plan(&plan)?;
         Ok(plan)
     };
     with_room(work).await
+}
+
+/// What a function of some name looks at.
+fn looks(state: &SessionState, name: &str) -> Looks {
+    let is_scalar = state.scalar_functions().contains_key(name)
+        || state.higher_order_functions().contains_key(name);
+    match is_scalar {
+        true => Looks::Row,
+        false if state.window_functions().contains_key(name) => Looks::Window,
+        false => Looks::Set,
+    }
+}
+
+/// That a statement writes.
+fn only_reads(what: &str) -> Error {
+    Error::new(ErrorKind::Syntax, format!("{what} is refused: a session only reads"))
+        .with_hint("WITH name AS (SELECT ...) names what a statement uses; what a SELECT gives goes into a file with --output FILE")
+}
+
+/// The error with which DataFusion refuses what writes, in words of ours.
+fn refused_writing(error: Error) -> Error {
+    let text = error.to_string();
+    let kind = ["DDL not supported: ", "DML not supported: "]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix));
+    // As the statement is written: CreateMemoryTable is CREATE TABLE, CatalogSchema a SCHEMA.
+    match kind.map(|kind| kind.split(' ').next().unwrap_or(kind)) {
+        Some("CreateMemoryTable" | "CreateExternalTable") => only_reads("CREATE TABLE"),
+        Some("CreateView") => only_reads("CREATE VIEW"),
+        Some(kind) if kind.starts_with("Create") => only_reads("CREATE"),
+        Some(kind) if kind.starts_with("Drop") => only_reads("DROP"),
+        Some(kind) => only_reads(&kind.to_uppercase()),
+        None => error,
+    }
 }
 
 /// Why the plan that EXPLAIN is asked for cannot be made: DataFusion has the error among what it shows, or, if a rule found

@@ -25,7 +25,7 @@ const MIN_PERCENT: f64 = 0.5;
 
 /// `flamesql profile`.
 pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
-    let format = args.output.format();
+    let format = args.output.format()?;
     let min_percent = min_percent(args, format)?;
     let selector = args::selector(&args.select.selector)?;
     args::check_profile_type(args.select.profile_type.as_deref())?;
