@@ -103,13 +103,25 @@ impl Server {
     ) -> Result<Self, Error> {
         let client = Client::new(url, &options.http)?;
         match kind {
+            // What is chosen is obeyed; where it cannot be, what seems to be there is said.
             Some(BackendType::Phlare | BackendType::GrafanaPyroscope) => {
-                let source = Pyroscope::with_client(client, options).await?;
-                Ok(Self::connect(source, kind))
+                match Pyroscope::with_client(client.clone(), options).await {
+                    Ok(source) => Ok(Self::connect(source, kind)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        let other = Legacy::with_client(client).await;
+                        Err(is_other(error, other.map(Self::legacy)))
+                    }
+                    Err(error) => Err(error),
+                }
             }
-            Some(BackendType::LegacyPyroscope) => {
-                Ok(Self::legacy(Legacy::with_client(client).await?))
-            }
+            Some(BackendType::LegacyPyroscope) => match Legacy::with_client(client.clone()).await {
+                Ok(source) => Ok(Self::legacy(source)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let other = Pyroscope::with_client(client, options).await;
+                    Err(is_other(error, other.map(|source| Self::connect(source, None))))
+                }
+                Err(error) => Err(error),
+            },
             Some(BackendType::Pyroscope) | None => {
                 match Pyroscope::with_client(client.clone(), options).await {
                     Ok(source) => Ok(Self::connect(source, kind)),
@@ -188,4 +200,15 @@ impl Server {
 /// A source behind its limit, with a memory for names.
 fn behind(source: Arc<dyn Backend>) -> Arc<dyn Backend> {
     Arc::new(Cached::new(Arc::new(Split::new(source))))
+}
+
+/// The error of a server of another type than was chosen, with what it seems to be.
+fn is_other(error: Error, other: Result<Server, Error>) -> Error {
+    match other {
+        Ok(server) => error.with_hint(format!(
+            "it seems to be {}: choose that type, or none to have it found out",
+            server.kind()
+        )),
+        Err(_) => error,
+    }
 }

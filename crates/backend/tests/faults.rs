@@ -624,12 +624,14 @@ async fn certificates_are_looked_at() {
     }
     let (_, hint) =
         refused(&https(&tls(&good, None).await), &options(), ErrorKind::Unavailable).await;
-    assert!(hint.contains("tlsCACert") && hint.contains("tlsSkipVerify"), "{hint}");
+    for name in ["--ca", "tlsCACert", "--insecure", "tlsSkipVerify"] {
+        assert!(hint.contains(name), "{hint}");
+    }
     let server = tls(&of_shop, None).await;
     let mut options = options();
     options.tls.ca_certificate = Some(ca);
     let (_, hint) = refused(&https(&server), &options, ErrorKind::Unavailable).await;
-    assert!(hint.contains("serverName"), "{hint}");
+    assert!(hint.contains("--server-name") && hint.contains("serverName"), "{hint}");
 }
 
 #[tokio::test]

@@ -351,6 +351,15 @@ pub(crate) struct Connect {
     /// Trust the authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// Show the server this certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// The name that the server's certificate must have, where it is not that of the URL
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
     /// Take any certificate: nobody can tell who answers
     #[arg(long)]
     pub(crate) insecure: bool,

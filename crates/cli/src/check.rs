@@ -1,11 +1,12 @@
 //! Whether a source answers, what it is, and what it can do: what somebody wants to know who was called at night.
 
 use std::{
+    borrow::Borrow,
     io::{self, Write as _},
     time::{Duration, Instant},
 };
 
-use flamesql_backend::{MetaQuery, ServerKind};
+use flamesql_backend::{MetaQuery, OnlyCapabilities, Server, ServerKind};
 use flamesql_profile::{ProfileType, format_duration};
 use flamesql_selector::Selector;
 
@@ -15,6 +16,8 @@ use crate::{args::Check, footer, source::Source, text};
 const MAX_NAMES: usize = 12;
 
 /// `flamesql check`.
+///
+/// What is known is said before the next thing is asked: a server that fails halfway has told something by then.
 pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
     let start = Instant::now();
     let source = Source::open(args.source.as_deref(), &args.connect, false).await?;
@@ -23,47 +26,51 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
     let capabilities = backend.capabilities();
     let range = args.range.parse(capabilities.is_finite)?;
 
-    let start = Instant::now();
-    let types = backend.profile_types(range).await?;
-    let listed = start.elapsed();
-    let meta = MetaQuery { profile_type: None, selector: Selector::all(), range };
-    let labels = backend.label_names(&meta).await?;
-
     let mut report = Report::default();
     report.line("source", source.to_string());
     if let Some(server) = &source.server {
         report.line("server", server.kind().to_string());
         report.line("version", server.version().unwrap_or("it does not say"));
     }
-    report.line(
-        "answers",
-        format!("in {} (opened in {})", milliseconds(listed), milliseconds(opened)),
-    );
+    report.line("opened", format!("in {}", milliseconds(opened)));
     report.line("exact to", format_duration(capabilities.grain.nanos()));
     if let Some(server) = &source.server {
-        let max_range = args.connect.max_range.as_str();
-        report.line("long ranges", format!("are asked for in slices of {max_range} and added up"));
-        report.line("can choose by", listing(&can(&capabilities.only)));
-        report.line("cannot", listing(&cannot(server.kind(), &capabilities.only)));
+        let long = match server.kind() {
+            ServerKind::Connect(_) => {
+                let max_range = args.connect.max_range.as_str();
+                format!("are asked for in slices of {max_range} and added up")
+            }
+            _ => "are asked for as a whole".to_owned(),
+        };
+        report.line("long ranges", long);
+        let able = Able::of(server, capabilities.only);
+        report.line("can choose by", listing(&able.can));
+        report.line("cannot", listing(&able.cannot));
     }
     report.line("range", footer::range(range));
-    let ids: Vec<&str> = types.iter().map(ProfileType::as_str).collect();
-    report.line("profile types", counted(&ids));
-    let names: Vec<&str> = labels.iter().map(String::as_str).collect();
-    report.line("labels", counted(&names));
     for notice in source.notices() {
         report.line("notice", notice.to_string());
     }
+    report.print()?;
+
+    let start = Instant::now();
+    let types = backend.profile_types(range).await?;
+    let listed = start.elapsed();
+    report.line("answers", format!("in {}", milliseconds(listed)));
+    let ids: Vec<&str> = types.iter().map(ProfileType::as_str).collect();
+    report.line("profile types", counted(&ids));
+    report.print()?;
+    let meta = MetaQuery { profile_type: None, selector: Selector::all(), range };
+    let labels = backend.label_names(&meta).await?;
+    let names: Vec<&str> = labels.iter().map(String::as_str).collect();
+    report.line("labels", counted(&names));
     if types.is_empty() {
         report.line(
             "hint",
             "nothing in this range: is something sent to it? --from now-7d looks further back",
         );
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(report.0.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
+    report.print()
 }
 
 /// Lines of a name and what there is to say.
@@ -75,32 +82,65 @@ impl Report {
         let what = text::one_line(what.as_ref());
         self.0.push_str(&format!("{:<15}{what}\n", format!("{name}:")));
     }
-}
 
-fn can(only: &flamesql_backend::OnlyCapabilities) -> Vec<&'static str> {
-    let mut list = vec!["label", "time"];
-    list.extend(only.spans.then_some("span (in_span)"));
-    list.extend(only.traces.then_some("trace (in_trace)"));
-    list.extend(only.profiles.then_some("profile (in_profile)"));
-    list
-}
-
-fn cannot(kind: ServerKind, only: &flamesql_backend::OnlyCapabilities) -> Vec<&'static str> {
-    let mut list = Vec::new();
-    list.extend((!only.spans).then_some("choose by span"));
-    list.extend((!only.traces).then_some("choose by trace"));
-    list.extend((!only.profiles).then_some("choose or list single profiles"));
-    if let ServerKind::Connect(generation) = kind {
-        list.extend((!generation.lists_by_range()).then_some("list names of an older range"));
-        list.extend(
-            (!generation.lists_quoted_names())
-                .then_some("show labels whose names need quotes, such as k8s.cluster"),
-        );
+    /// Writes the lines so far.
+    fn print(&mut self) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(self.0.as_bytes())?;
+        stdout.flush()?;
+        self.0.clear();
+        Ok(())
     }
-    list
 }
 
-fn listing(list: &[&str]) -> String {
+/// What a server honours, as far as its kind and its version tell.
+#[derive(Default)]
+struct Able {
+    can: Vec<String>,
+    cannot: Vec<&'static str>,
+}
+
+impl Able {
+    fn of(server: &Server, only: OnlyCapabilities) -> Self {
+        let mut able = Self::default();
+        able.can.extend(["label".to_owned(), "time".to_owned()]);
+        let version = server.version().and_then(version);
+        for (is_there, since, what, cannot) in [
+            (only.spans, None, "span (in_span)", "choose by span"),
+            (only.traces, Some((2, 2)), "trace (in_trace)", "choose by trace"),
+            (only.profiles, None, "profile (in_profile)", "choose or list single profiles"),
+        ] {
+            match since.filter(|_| is_there) {
+                _ if !is_there => able.cannot.push(cannot),
+                Some(since) if version.is_some_and(|version| version < since) => {
+                    able.cannot.push(cannot);
+                }
+                // What a version would pass over is refused once it is asked for.
+                Some((major, minor)) if version.is_none() => {
+                    able.can.push(format!("{what} if it is {major}.{minor} or newer"));
+                }
+                _ => able.can.push(what.to_owned()),
+            }
+        }
+        if let ServerKind::Connect(generation) = server.kind() {
+            able.cannot
+                .extend((!generation.lists_by_range()).then_some("list names of an older range"));
+            able.cannot.extend(
+                (!generation.lists_quoted_names())
+                    .then_some("show labels whose names need quotes, such as k8s.cluster"),
+            );
+        }
+        able
+    }
+}
+
+/// `v2.2.0` and `2.2.0-rc1` as major and minor.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim_start_matches('v').split('.').map(|part| part.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn listing<T: Borrow<str>>(list: &[T]) -> String {
     if list.is_empty() { "nothing that is missing".to_owned() } else { list.join(", ") }
 }
 
@@ -115,4 +155,23 @@ fn counted(names: &[&str]) -> String {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_servers_write_them() {
+        for (text, expected) in [
+            ("2.2.0", Some((2, 2))),
+            ("v1.15.0-rc.1", Some((1, 15))),
+            ("0.37.2", Some((0, 37))),
+            ("main-abc", None),
+            ("2", None),
+            ("", None),
+        ] {
+            assert_eq!(version(text), expected, "{text}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fmt, fs, io,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -222,12 +222,20 @@ fn options(connect: &Connect) -> anyhow::Result<PyroscopeOptions> {
         http.headers.push((name.trim().to_owned(), Secret::new(value.trim())));
     }
     if let Some(file) = &connect.ca {
-        let unread =
-            |error: io::Error| Usage::new(format!("cannot read --ca {}: {error}", file.display()));
-        http.tls.ca_certificate = Some(fs::read_to_string(file).map_err(unread)?);
+        http.tls.ca_certificate = Some(pem("--ca", file)?);
     }
+    if let (Some(cert), Some(key)) = (&connect.cert, &connect.key) {
+        http.tls.client_certificate = Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?)));
+    }
+    http.tls.server_name.clone_from(&connect.server_name);
     http.tls.skip_verify = connect.insecure;
     Ok(options)
+}
+
+/// What stands in a file that an option names.
+fn pem(option: &str, file: &Path) -> Result<String, Usage> {
+    fs::read_to_string(file)
+        .map_err(|error| Usage::new(format!("cannot read {option} {}: {error}", file.display())))
 }
 
 /// The host of a URL.

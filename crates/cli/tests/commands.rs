@@ -167,7 +167,10 @@ fn memory_is_limited_by_an_option() {
 #[test]
 fn a_statement_comes_from_anywhere() {
     let place = Place::with_profiles();
-    place.write("one.sql", "SELECT 1; -- one\nSELECT count(*) AS n FROM label_sets;");
+    place.write(
+        "one.sql",
+        "SET flamesql.strict = true; -- one\nSELECT count(*) AS n FROM label_sets;",
+    );
     let sql = "SELECT count(*) AS n FROM label_sets";
     let of_folder = place.run(&["query", "profiles", sql, "--format", "csv"]);
     let answer = of_folder.ok();
@@ -191,6 +194,42 @@ fn a_statement_comes_from_anywhere() {
     // The demo's own, and from stdin.
     let of_demo = place.run_with(&["query", "--format", "csv"], sql);
     assert_ne!(of_demo.ok(), answer);
+}
+
+#[test]
+fn each_of_several_statements_answers() {
+    let place = Place::with_profiles();
+    let sql = "SELECT 1 AS a; SET flamesql.strict = true; SELECT 2 AS b, 'x' AS c; SET flamesql.strict = false";
+    let query = |args: &[&str]| place.run(&[&["query", "profiles", sql], args].concat());
+    assert_eq!(query(&[]).ok(), " a\n---\n 1\n\n b | c\n---+---\n 2 | x\n");
+    assert!(query(&[]).stderr.ends_with("rows: 1, 1\n"), "{}", query(&[]).stderr);
+    assert_eq!(query(&["--format", "csv"]).ok(), "a\n1\nb,c\n2,x\n");
+    assert_eq!(query(&["--format", "jsonl"]).ok(), "{\"a\":1}\n{\"b\":2,\"c\":\"x\"}\n");
+    query(&["-o", "both.csv"]).ok();
+    assert_eq!(fs::read_to_string(place.path("both.csv")).unwrap(), "a\n1\nb,c\n2,x\n");
+    let arrow = query(&["-o", "both.arrow"]);
+    assert_eq!(arrow.code, Some(2));
+    assert!(arrow.stderr.contains("an Arrow stream holds one answer"), "{}", arrow.stderr);
+    assert!(!place.path("both.arrow").exists());
+    // What goes wrong later takes nothing back that was written to stdout, and leaves no file.
+    let sql = "SELECT 1 AS a; SELECT nope FROM label_sets";
+    let run = place.run(&["query", "profiles", sql, "-o", "a.csv"]);
+    assert_eq!(run.code, Some(1));
+    assert!(!place.path("a.csv").exists());
+    // Nothing runs if one does not parse.
+    let run = place.run(&["query", "profiles", "SELECT 1; SELEC 2"]);
+    assert_eq!((run.code, run.bytes.len()), (Some(1), 0));
+}
+
+#[test]
+fn an_ending_that_means_another_format_is_refused() {
+    let place = Place::with_profiles();
+    let run = place.run(&["query", "SELECT 1", "-o", "a.parquet"]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("no format is known by the ending of a.parquet"), "{}", run.stderr);
+    assert!(!place.path("a.parquet").exists());
+    place.run(&["query", "SELECT 1 AS a", "-o", "a.parquet", "--format", "csv"]).ok();
+    assert_eq!(fs::read_to_string(place.path("a.parquet")).unwrap(), "a\n1\n");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn statements_that_have_no_answer() {
         ("SELECT functio FROM functions", "Did you mean 'functions.function'?"),
         ("SELECT * FROM nowhere", "nowhere"),
         ("SELECT function FROM functions WHERE profile_type = 'x' AND", "error: "),
-        ("CREATE TABLE t AS SELECT 1", "DDL"),
+        ("CREATE TABLE t AS SELECT 1", "CREATE TABLE is refused: a session only reads"),
         ("SELECT sum(value) FROM series WHERE profile_type LIKE '%cpu%'", "process_cpu:"),
     ] {
         check(&place, &["query", sql], 1, stderr);
@@ -205,7 +205,7 @@ fn an_error_leaves_no_file() {
 fn strict_means_nothing_is_missing() {
     let place = Place::with_profiles();
     place.write("profiles/damaged.pb.gz", "this is no profile\n");
-    let type_and_out = ["--type", CPU, "-o", "out.csv"];
+    let type_and_out = ["--type", CPU, "-o", "out.txt"];
     for args in [
         &["query", "profiles", "SELECT sum(value) FROM series"][..],
         &["series", "profiles"],
@@ -219,11 +219,11 @@ fn strict_means_nothing_is_missing() {
             "{args:?}: {}",
             run.stderr
         );
-        fs::remove_file(place.path("out.csv")).unwrap();
+        fs::remove_file(place.path("out.txt")).unwrap();
         let run = place.run(&[&args[..], &["--strict"]].concat());
         assert_eq!(run.code, Some(4), "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains("damaged.pb.gz"), "{args:?}: {}", run.stderr);
-        assert!(!place.path("out.csv").exists(), "{args:?}");
+        assert!(!place.path("out.txt").exists(), "{args:?}");
     }
     for command in ["types", "labels"] {
         assert_eq!(place.run(&[command, "profiles"]).code, Some(0));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    replay::{Exchange, Recording, query_fields},
+    replay::{Exchange, Fields, Recording, query_fields},
     run::Place,
 };
 
@@ -86,12 +86,13 @@ exit 0
 source:        URL, Pyroscope, storage v2
 server:        Pyroscope, storage v2
 version:       it does not say
-answers:       in TIME ms (opened in TIME ms)
+opened:        in TIME ms
 exact to:      1ms
 long ranges:   are asked for in slices of 24h and added up
-can choose by: label, time, span (in_span), trace (in_trace), profile (in_profile)
+can choose by: label, time, span (in_span), trace (in_trace) if it is 2.2 or newer, profile (in_profile)
 cannot:        nothing that is missing
 range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
 labels:        4: k8s.cluster, pod, region, service_name
 ";
@@ -100,12 +101,13 @@ exit 0
 source:        URL, Pyroscope, storage v1
 server:        Pyroscope, storage v1
 version:       it does not say
-answers:       in TIME ms (opened in TIME ms)
+opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
 can choose by: label, time, span (in_span)
 cannot:        choose by trace, choose or list single profiles, show labels whose names need quotes, such as k8s.cluster
 range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
 labels:        3: pod, region, service_name
 ";
@@ -114,12 +116,13 @@ exit 0
 source:        URL, Pyroscope, storage v1
 server:        Pyroscope, storage v1
 version:       it does not say
-answers:       in TIME ms (opened in TIME ms)
+opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
 can choose by: label, time, span (in_span)
 cannot:        choose by trace, choose or list single profiles, show labels whose names need quotes, such as k8s.cluster
 range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
+answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
 labels:        5: k8s_cluster, pod, region, service_name, trace_id
 ";
@@ -128,12 +131,13 @@ exit 0
 source:        URL, Phlare, or Pyroscope before 1.5
 server:        Phlare, or Pyroscope before 1.5
 version:       it does not say
-answers:       in TIME ms (opened in TIME ms)
+opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
 can choose by: label, time
 cannot:        choose by span, choose by trace, choose or list single profiles, list names of an older range
 range:         from 2026-11-22T17:05:00Z to before 2026-11-22T17:10:00Z
+answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
 labels:        4: k8s_cluster, pod, region, service_name
 ";
@@ -161,12 +165,13 @@ exit 0
 source:        URL, Pyroscope 0.x (legacy)
 server:        Pyroscope 0.x (legacy)
 version:       it does not say
-answers:       in TIME ms (opened in TIME ms)
+opened:        in TIME ms
 exact to:      10s
-long ranges:   are asked for in slices of 24h and added up
+long ranges:   are asked for as a whole
 can choose by: label, time
 cannot:        choose by span, choose by trace, choose or list single profiles
 range:         from 2026-11-22T17:05:00Z to before 2026-11-22T17:10:00Z
+answers:       in TIME ms
 profile types: 3: checkout.cpu, mail.cpu, search.cpu
 labels:        2: pod, region
 ",
@@ -181,6 +186,64 @@ fn a_server_of_another_kind_than_it_is_said_to_be() {
     assert_same(
         notice,
         "notice:        URL: its type is set to grafana-pyroscope, and it seems to be Phlare, or Pyroscope before 1.5",
+    );
+}
+
+/// What cannot be obeyed says what is there.
+#[test]
+fn a_type_that_cannot_be_what_it_is_said_to_be() {
+    let mut recording = Recording::connect("pyroscope-2.2-v2");
+    for path in ["/api/apps", "/build", "/label-values", "/healthz"] {
+        let known = recording.exchanges[0].clone();
+        let (method, path) = ("GET".to_owned(), path.to_owned());
+        let mut fields = Fields::new();
+        if path == "/label-values" {
+            fields.insert("label".to_owned(), "__name__".to_owned());
+        }
+        let body = b"404 page not found\n".to_vec();
+        recording.exchanges.push(Exchange { method, path, fields, status: 404, body, ..known });
+    }
+    let replay = recording.start();
+    let said = check(&replay.url(), &["--backend-type", "legacy-pyroscope"]);
+    assert!(said.starts_with("exit 2\nerror: "), "{said}");
+    assert!(
+        said.ends_with(
+            "hint: it seems to be Pyroscope, storage v2: choose that type, or none to have it found out\n"
+        ),
+        "{said}"
+    );
+}
+
+/// What is known stands before what fails.
+#[test]
+fn a_server_that_fails_halfway() {
+    let mut recording = Recording::connect("pyroscope-2.2-v2");
+    for exchange in &mut recording.exchanges {
+        if exchange.path.ends_with("/ProfileTypes") {
+            exchange.status = 501;
+            exchange.body = br#"{"code":"unimplemented","message":"not today"}"#.to_vec();
+        }
+    }
+    let t0 = recording.t0;
+    let replay = recording.start();
+    let range = ["--from", &t0.to_string(), "--to", &(t0 + 300).to_string()];
+    let said = check(&replay.url(), &range);
+    let known = "exit 1\nsource:        URL, Pyroscope, storage v2\n";
+    assert!(said.starts_with(known) && said.contains("\nrange: "), "{said}");
+    assert!(said.contains("\nerror: ") && said.contains("not today"), "{said}");
+}
+
+/// The page of a proxy is no server of profiles.
+#[test]
+fn a_proxy_that_knows_no_such_page() {
+    let url = answering("404 Not Found", "text/html", "<html>nginx</html>");
+    assert_same(
+        &check(&url, &[]),
+        "\
+exit 2
+error: URL is no Pyroscope or Phlare server: it answers with status 404 and text/html
+hint: check host, port and path: Pyroscope listens on 4040, Phlare on 4100 by default
+",
     );
 }
 

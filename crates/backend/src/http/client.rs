@@ -368,7 +368,8 @@ impl Progress {
         } else {
             format!("no answer within {whole}")
         };
-        Reason::new(text).with_hint("ask for a shorter range, or give it more time")
+        Reason::new(text)
+            .with_hint("give it more time (--timeout, timeout), or ask for a shorter range")
     }
 }
 

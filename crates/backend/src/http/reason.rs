@@ -144,10 +144,11 @@ fn closed() -> Reason {
 }
 
 fn of_tls(error: &TlsError) -> Reason {
-    let other_name = "if it is the right server, give serverName the name in its certificate";
+    let other_name =
+        "if it is the right server, give the name in its certificate (--server-name, serverName)";
     let untrusted = |why: &str| {
         Reason::new(format!("its certificate is not trusted: {why}")).with_hint(
-            "give a CA certificate (tlsCACert), or take any where that is safe (tlsSkipVerify)",
+            "give the certificate of its authority (--ca, tlsCACert), or take any where that is safe (--insecure, tlsSkipVerify)",
         )
     };
     match error {
@@ -186,7 +187,7 @@ fn of_tls(error: &TlsError) -> Reason {
         TlsError::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::NoCertificate,
         ) => Reason::new("it wants a certificate of the client")
-            .with_hint("give a client certificate and its key (tlsClientCert, tlsClientKey)"),
+            .with_hint("give a client certificate and its key (--cert and --key, tlsClientCert and tlsClientKey)"),
         TlsError::AlertReceived(
             alert @ (AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate

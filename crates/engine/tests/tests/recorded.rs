@@ -20,7 +20,7 @@ use flamesql_engine::{Engine, Error, Session, SessionOptions};
 use flamesql_profile::{Step, TimeRange, Timestamp};
 
 use crate::{
-    replay::{Recording, Replay},
+    replay::{Call, Exchange, Fields, Recording, Replay, query_fields},
     shop::{self, Sample},
 };
 
@@ -151,7 +151,11 @@ fn calls(sample: &Sample) -> Vec<Vec<String>> {
 }
 
 fn bin(sample: &Sample) -> String {
-    let step = Step::from_nanos(60 * SECOND).unwrap();
+    bin_of(sample, 60)
+}
+
+fn bin_of(sample: &Sample, seconds: i64) -> String {
+    let step = Step::from_nanos(seconds * SECOND).unwrap();
     let at = Timestamp::from_nanos(sample.time).floor(step, Timestamp::from_nanos(0));
     at.nanos().to_string()
 }
@@ -419,6 +423,140 @@ async fn a_range_too_long_for_a_server_is_its_error() {
         assert!(told.contains("the query time range exceeds the limit"), "{name}: {told}");
         assert!(told.contains("shorter range"), "{name}: {told}");
         assert!(replay.asked().contains(&"error: range too long".to_owned()), "{name}");
+    }
+}
+
+/// The server before those, whose profile types are apps: what it holds is the counts of the shop without `big`, by ten
+/// seconds.
+const LEGACY: &str = "pyroscope-0.37";
+
+const OF_LEGACY: &[(&str, &str, Truth)] = &[
+    ("SELECT sum(value) FROM series", "render", Truth { of: |_| true, by: all }),
+    (
+        "SELECT pod, sum(value) FROM series GROUP BY pod",
+        "render, group by",
+        Truth { of: |_| true, by: |s| vec![vec![label(s, "pod")]] },
+    ),
+    (
+        "SELECT sum(value) FROM series WHERE pod = 'c-0'",
+        "render, selector",
+        Truth { of: |s| is(s, "pod", "c-0"), by: all },
+    ),
+    (
+        "SELECT date_bin(INTERVAL '10 seconds', time), sum(value) FROM series GROUP BY 1",
+        "render",
+        Truth { of: |_| true, by: |s| vec![vec![bin_of(s, 10)]] },
+    ),
+    (
+        "SELECT pod, date_bin(INTERVAL '1 minute', time), sum(value) FROM series GROUP BY 1, 2",
+        "render, group by",
+        Truth { of: |_| true, by: |s| vec![vec![label(s, "pod"), bin(s)]] },
+    ),
+    (
+        "SELECT function, sum(self) FROM functions GROUP BY 1 HAVING sum(self) > 0",
+        "render",
+        Truth { of: |_| true, by: leaf },
+    ),
+    (
+        "SELECT function, sum(total) FROM functions WHERE pod = 'c-0' GROUP BY 1",
+        "render, selector",
+        Truth { of: |s| is(s, "pod", "c-0"), by: functions },
+    ),
+    (
+        "SELECT array_to_string(stack, '|'), sum(value) FROM samples GROUP BY 1",
+        "render",
+        Truth { of: |_| true, by: stack },
+    ),
+    (
+        "SELECT caller, callee, sum(value) FROM call_edges GROUP BY 1, 2",
+        "render",
+        Truth { of: |_| true, by: calls },
+    ),
+    (
+        "SELECT array_to_string(stack, '|'), sum(value) FROM samples \
+         WHERE time >= TIMESTAMP '{from}' AND time < TIMESTAMP '{minute}' GROUP BY 1",
+        "render, first minute",
+        Truth { of: |s| s.time / SECOND % 300 < 60, by: stack },
+    ),
+];
+
+/// It was asked for as many nodes as it gives by itself; one node makes the same timeline.
+fn legacy_fields(call: &Call<'_>) -> Fields {
+    let mut fields = query_fields(call);
+    if ["1", "8192"].map(Some).contains(&fields.get("max-nodes").map(String::as_str)) {
+        fields.remove("max-nodes");
+    }
+    fields
+}
+
+fn legacy() -> Recording {
+    let mut legacy = Recording::read(LEGACY, legacy_fields);
+    // How it says that it has no such path.
+    let none = legacy.exchange("a Connect path").clone();
+    let path = "/capabilities.v1.FeatureFlagsService/GetFeatureFlags".to_owned();
+    legacy.exchanges.push(Exchange { method: "POST".to_owned(), path, ..none });
+    // Which columns there are is asked of each app, and was recorded for one: the others have no label beside.
+    for app in ["mail.cpu", "search.cpu"] {
+        let mut labels = legacy.exchange("labels of one app").clone();
+        labels.fields.insert("query".to_owned(), format!("{app}{{}}"));
+        legacy.exchanges.push(labels);
+    }
+    legacy
+}
+
+/// What it was given of one app.
+fn given_to_legacy(t0: i64) -> Vec<Sample> {
+    let mut samples = given(LEGACY, t0);
+    samples.retain(|s| {
+        s.profile_type == COUNT && is(s, "service_name", "checkout") && !is(s, "pod", "big")
+    });
+    for sample in &mut samples {
+        for name in &mut sample.stack {
+            *name = name.replace(';', ":");
+        }
+    }
+    samples
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_give_the_sums_of_the_shop_by_the_legacy_server() {
+    let t0 = legacy().t0;
+    let samples = given_to_legacy(t0);
+    for (sql, question, truth) in OF_LEGACY {
+        let replay = legacy().start();
+        let session = session(&replay, t0, 0, true).await;
+        session.query("SET flamesql.profile_type = 'checkout.cpu'").await.unwrap();
+        let sql = filled(sql, t0);
+        let found = rows(&session, &sql).await;
+        let unknown = replay.take_unknown();
+        assert!(unknown.is_empty(), "{sql}\nasked what is not recorded: {unknown:?}");
+        let found = found.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        assert_eq!(found, truth.rows(&samples), "{sql}");
+        assert!(!found.is_empty(), "{sql}");
+        let asked = replay.asked();
+        assert!(asked.iter().any(|asked| asked == question), "{sql}: {asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_legacy_server_cannot_is_said() {
+    let t0 = legacy().t0;
+    for (sql, text) in [
+        ("SELECT sum(value) FROM samples WHERE in_span('0000000000003e91')", "span"),
+        (
+            "SELECT sum(value) FROM samples WHERE in_trace('000000000000000000000000000003ea')",
+            "trace",
+        ),
+        ("SELECT count(*) FROM profiles", "does not tell its profiles apart"),
+        ("SELECT sum(value) FROM series WHERE profile_type = 'nobody.cpu'", "checkout.cpu"),
+    ] {
+        let replay = legacy().start();
+        let session = session(&replay, t0, 0, true).await;
+        session.query("SET flamesql.profile_type = 'checkout.cpu'").await.unwrap();
+        let error = rows(&session, sql).await.expect_err(sql);
+        let told = format!("{error} {}", error.hint().unwrap_or_default());
+        assert!(told.contains(text), "{sql}\n{told}");
+        assert!(!replay.asked().iter().any(|asked| asked.starts_with("render")), "{sql}");
     }
 }
 
