@@ -5,12 +5,12 @@
 //! `grammar` draws the generated ones and judges them. `FLAMESQL_LAW_CASES=10000` makes the run longer and prints how
 //! many were answered, `FLAMESQL_LAW_SEED` begins with other numbers. `MUTATIONS.md` tells what the suite notices.
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
-use flamesql_backend::{Backend, Capabilities, Proxy, PyroscopeOptions, Server};
+use flamesql_backend::{Backend, Capabilities};
 use flamesql_engine::{Engine, Session, SessionOptions, datafusion::prelude::SessionContext};
 use flamesql_profile::Step;
-use flamesql_server::{Guise, ServeOptions, Served};
+use flamesql_server::Guise;
 use proptest::{
     prelude::any,
     test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner},
@@ -19,6 +19,7 @@ use proptest::{
 use super::{
     grammar::{self, Statement, Verdict},
     relation::{self, CPU, HEAP, Truth},
+    wire,
 };
 
 /// What EXPLAIN says of a scan that stands for R's rows.
@@ -32,30 +33,6 @@ fn session_of(backend: Arc<dyn Backend>, mut options: SessionOptions) -> Session
     let engine = Engine::builder().source("m", backend).build().unwrap();
     options.max_requests = Some(100_000);
     engine.session_with(&options).unwrap()
-}
-
-/// Where servers run, whatever test asks them.
-static SERVERS: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-});
-
-/// The way of profiles through Pyroscope's own API: a server of them, and the adapter that asks it.
-fn over_http(profiles: &[Truth], guise: Guise) -> Arc<dyn Backend> {
-    let memory = relation::memory(profiles, Capabilities::local("memory"));
-    SERVERS.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut options = ServeOptions::default();
-        options.guise = guise;
-        let served = Served::new(Arc::new(memory), options);
-        tokio::spawn(served.serve(listener, std::future::pending()));
-        let mut options = PyroscopeOptions::default();
-        options.http.proxy = Proxy::None;
-        // This server answers for months at once.
-        options.max_range = None;
-        let server = Server::open(&url, None, &options).await.unwrap();
-        Arc::clone(server.backend())
-    })
 }
 
 struct Case {
@@ -106,7 +83,10 @@ impl Case {
         let mut options = SessionOptions::default();
         options.from = Some("2023-11-01".to_owned());
         options.to = Some("2024-02-01".to_owned());
-        let session = session_of(over_http(profiles, guise), options);
+        let session = session_of(
+            wire::over_http(relation::memory(profiles, Capabilities::local("memory")), guise),
+            options,
+        );
         let sessions = vec![(format!("{guise:?} over HTTP"), session)];
         Self { sessions, reference: relation::reference(profiles, grain), has_dots: true }
     }

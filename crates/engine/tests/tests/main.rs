@@ -5,7 +5,7 @@
 //! `law` the same statements over a relation that is written out row by row, which `relation` does, with functions of
 //! stacks that are in `words`, and `grammar` draws them; `recorded` asks servers, as far as they were recorded; `shop`
 //! numbers of real files; `slt` runs the files that say what tables give; `statements` what users type, and type wrongly;
-//! `weighed` what is added up without trees.
+//! `weighed` what is added up without trees; `wire` is the way over HTTP.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -27,4 +27,5 @@ mod shop;
 mod slt;
 mod statements;
 mod weighed;
+mod wire;
 mod words;

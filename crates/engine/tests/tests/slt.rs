@@ -11,12 +11,16 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use async_trait::async_trait;
-use flamesql_backend::Memory;
-use flamesql_engine::{Engine, Error, Session};
+use flamesql_backend::{Backend, Memory};
+use flamesql_engine::{Engine, Error, Session, SessionOptions};
 use flamesql_profile::{Labels, ProfileType, Timestamp, folded};
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_validator};
+use flamesql_server::Guise;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Record, Runner, strict_column_validator};
 
-use super::relation::{CPU, HEAP};
+use super::{
+    relation::{CPU, HEAP},
+    wire,
+};
 
 /// 2024-01-01T00:00:00Z, a Monday.
 const MIDNIGHT: i64 = 1_704_067_200;
@@ -32,7 +36,7 @@ const PROFILES: &[Profile<'_>] = &[
     (HEAP, &[("pod", "b")], 60, "main 50\n"),
 ];
 
-fn session() -> Session {
+fn memory() -> Memory {
     let memory = Memory::new();
     for (profile_type, labels, seconds, stacks) in PROFILES {
         let labels: Labels = labels.iter().copied().collect();
@@ -41,7 +45,19 @@ fn session() -> Session {
         let profile_type = ProfileType::parse(profile_type).unwrap();
         memory.insert(&profile_type, &labels, time, 0, &tree).unwrap();
     }
-    Engine::builder().source("demo", Arc::new(memory)).build().unwrap().session()
+    memory
+}
+
+fn session() -> Session {
+    Engine::builder().source("demo", Arc::new(memory())).build().unwrap().session()
+}
+
+/// A session that is asked for the day of the profiles where a statement says nothing of time, as a server has to be.
+fn session_of_the_day(backend: Arc<dyn Backend>) -> Session {
+    let mut options = SessionOptions::default();
+    options.from = Some("2024-01-01".to_owned());
+    options.to = Some("2024-01-02".to_owned());
+    Engine::builder().source("demo", backend).build().unwrap().session_with(&options).unwrap()
 }
 
 struct Database(Session);
@@ -121,4 +137,54 @@ async fn files_say_what_statements_give() {
         }
     }
     assert!(n_files > 0 && failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// What a statement of the files gives is the same where the profiles come from a server.
+///
+/// Left out is what is said of the source itself (EXPLAIN, SHOW and `information_schema`), ids of profiles, of which each
+/// source has its own, and heat maps, which memory has none of.
+#[test]
+fn files_say_what_servers_give() {
+    let local = session_of_the_day(Arc::new(memory()));
+    let served = session_of_the_day(wire::over_http(memory(), Guise::V2));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut n_same, mut failures) = (0, Vec::new());
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        runtime.block_on(async {
+            for record in sqllogictest::parse_file::<DefaultColumnType>(&path).unwrap() {
+                let (Record::Query { sql, .. } | Record::Statement { sql, .. }) = record else {
+                    continue;
+                };
+                let own =
+                    ["EXPLAIN", "SHOW", "DESCRIBE", "information_schema", "SELECT id", "heatmap"];
+                if own.iter().any(|word| sql.contains(word)) {
+                    continue;
+                }
+                let (ours, theirs) = (lines(&local, &sql).await, lines(&served, &sql).await);
+                match ours == theirs {
+                    true => n_same += 1,
+                    false => failures.push(format!("{sql}\n{ours:?}\nserved {theirs:?}")),
+                }
+            }
+            // What a file has set, the next has not.
+            for name in ["profile_type", "strict", "max_requests", "max_nodes", "pushdown"] {
+                for session in [&local, &served] {
+                    session.query(&format!("RESET flamesql.{name}")).await.unwrap();
+                }
+            }
+        });
+    }
+    assert!(failures.is_empty(), "{n_same} are the same, not\n{}", failures.join("\n\n"));
+    assert!(n_same > 150, "{n_same}");
+}
+
+/// The rows of a statement in some order, or its error.
+async fn lines(session: &Session, sql: &str) -> Result<Vec<Vec<String>>, String> {
+    let run = async { session.query(sql).await?.collect().await };
+    let batches: Result<_, Error> = run.await;
+    let mut lines = rows(&batches.map_err(|error| error.to_string())?);
+    lines.sort();
+    Ok(lines)
 }
