@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flamesql_backend::{
-    Backend, Error, ErrorKind, Grouping, HttpOptions, Only, Proxy, PyroscopeOptions, Report,
+    Backend, Bins, Error, ErrorKind, Grouping, HttpOptions, Only, Proxy, PyroscopeOptions, Report,
     Secret, Select, Server, StackGroup,
 };
 use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pyroscope_tree};
@@ -241,7 +241,7 @@ async fn a_choice_by_profile_is_passed_over() {
 
 /// A server of both storages, which changed over half an hour after the range of [`select`] begins: what it hands on to
 /// storage v1 it can make no heat map of, and DOT it cannot write.
-async fn changing_over(asked: i64) -> (Result<i64, Error>, Vec<String>) {
+async fn changing_over(asked: i64, time: Bins) -> (Result<i64, Error>, Vec<String>) {
     let changed = 1_700_000_000_000 + 1_800_000;
     let server = Faulty::start(move |_, seen| {
         let body = seen.body.as_slice();
@@ -267,10 +267,11 @@ async fn changing_over(asked: i64) -> (Result<i64, Error>, Vec<String>) {
     })
     .await;
     let source = source(&server, &options()).await;
-    let start = Timestamp::from_nanos(select().range.start().nanos() + asked * 60_000_000_000);
+    let start = Timestamp::from_nanos(select().range.start().nanos() + asked * 1_000_000);
     let range = TimeRange::new(start, start.saturating_add(600_000_000_000)).unwrap();
     let select = Select { range, ..select() };
-    let series = source.series(&select, &Grouping::default(), &Report::new()).await;
+    let grouping = Grouping { time, ..Grouping::default() };
+    let series = source.series(&select, &grouping, &Report::new()).await;
     let sum = series.map(|answer| {
         answer.series.iter().flat_map(|series| &series.points).map(|point| point.value).sum()
     });
@@ -280,15 +281,42 @@ async fn changing_over(asked: i64) -> (Result<i64, Error>, Vec<String>) {
 
 #[tokio::test]
 async fn series_over_a_change_of_storages_are_refused() {
+    const MINUTE: i64 = 60_000;
     for minutes in [0, 40] {
-        let (sum, asked) = changing_over(minutes).await;
-        assert_eq!((sum.unwrap(), asked.len()), (7, 1), "{minutes}");
+        let (sum, asked) = changing_over(minutes * MINUTE, Bins::Whole).await;
+        assert!(sum.unwrap() == 7 && !asked.is_empty(), "{minutes}");
     }
-    let (refused, asked) = changing_over(25).await;
+    let (refused, asked) = changing_over(25 * MINUTE, Bins::Whole).await;
     let error = refused.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.to_string().contains("changed over from one storage to another"), "{error}");
     assert!(asked.is_empty(), "{asked:?}");
+}
+
+/// Storage v1 moves the bins of any step that is not of whole seconds, and says nothing.
+#[tokio::test]
+async fn parts_of_a_second_are_refused_before_a_change_of_storages() {
+    let every = |millis: i64| Bins::Every {
+        step: flamesql_profile::Step::from_nanos(millis * 1_000_000).unwrap(),
+        origin: Timestamp::from_nanos(0),
+    };
+    for (asked, time, is_exact) in [
+        (0, every(15_000), true),
+        (0, every(1500), false),
+        (500, Bins::Whole, false),
+        (500, every(1000), false),
+        (40 * 60_000 + 500, every(1500), true),
+    ] {
+        let (sum, n_asked) = changing_over(asked, time).await;
+        match sum {
+            Ok(_) => assert!(is_exact, "{asked} {time:?}"),
+            Err(error) => {
+                assert!(!is_exact, "{asked} {time:?}: {error}");
+                assert!(error.to_string().contains("which tells whole seconds apart"), "{error}");
+                assert!(n_asked.is_empty(), "{n_asked:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,15 @@ impl Why {
         let shown = text(measure);
         let inner = shown.strip_prefix('(').and_then(|shown| shown.strip_suffix(')'));
         let shown = inner.filter(|_| matches!(measure, Expr::BinaryExpr(_))).unwrap_or(&shown);
+        if let Expr::Cast(cast) = measure
+            && cast.field.data_type().is_floating()
+            && matches!(cast.expr.as_ref(), Expr::Column(_))
+        {
+            return Self::new(format!(
+                "{function}(CAST({shown} AS DOUBLE)) adds up a computed value"
+            ))
+            .write(format!("CAST({function}({shown}) AS DOUBLE)"));
+        }
         let why = Self::new(format!("{function}({shown}) adds up a computed value"));
         match scaled(measure) {
             Some((measure, op, by)) => why.write(format!("{function}({measure}) {op} {by}")),

@@ -12,7 +12,12 @@ use flamesql_proto::querier::v1::{
     SelectMergeStacktracesRequest, SelectMergeStacktracesResponse,
 };
 
-use super::{Generation, Pyroscope, millis::Millis, profiles::HEATMAP, stacks::MERGE};
+use super::{
+    Generation, Pyroscope,
+    millis::{Millis, Part},
+    profiles::HEATMAP,
+    stacks::MERGE,
+};
 use crate::{Error, ErrorKind, Report};
 
 /// A selector that nothing meets, so that the answer costs nothing.
@@ -20,25 +25,38 @@ const NOTHING: &str = r#"{flamesql="none"}"#;
 const ANY_TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 impl Pyroscope {
-    /// Refuses a series over a range that lies in both storages.
-    pub(super) async fn check_storages(&self, range: Millis) -> Result<(), Error> {
-        let whole = Millis { start: range.start - 1, end: range.end };
+    /// Refuses series that do not come out right: over a range that lies in both storages, and where storage v1 would
+    /// have to tell parts of a second apart.
+    pub(super) async fn check_storages(&self, parts: &[Part]) -> Result<(), Error> {
+        let starts = parts.iter().map(|part| part.range.start);
+        let ends = parts.iter().map(|part| part.range.end);
+        let (Some(start), Some(end)) = (starts.min(), ends.max()) else { return Ok(()) };
+        let whole = Millis { start: start - 1, end };
         if self.generation != Generation::V2
             || !self.reads_both(whole).await?
             || self.is_v2_alone(whole).await?
-            // All of it may lie before the change-over.
-            || !self.is_v2_alone(Millis { start: range.end, end: range.end + 1 }).await?
         {
             return Ok(());
         }
-        let what = format!(
-            "ask {} for a series of {}: it changed over from one storage to another in that time, and series of both do \
-             not add up there",
-            self.rpc.base(),
-            range.range()
-        );
-        Err(Error::new(ErrorKind::Unsupported, what)
-            .with_hint("ask for times before or after the change-over"))
+        let refuse = |why: &str, hint: &str| {
+            let range = Millis { start, end }.range();
+            let what = format!("ask {} for a series of {range}: {why}", self.rpc.base());
+            Err(Error::new(ErrorKind::Unsupported, what).with_hint(hint))
+        };
+        if self.is_v2_alone(Millis { start: end, end: end + 1 }).await? {
+            return refuse(
+                "it changed over from one storage to another in that time, and series of both do not add up there",
+                "ask for times before or after the change-over",
+            );
+        }
+        let is_whole = |part: &Part| part.range.start % 1000 == 0 && part.step % 1000 == 0;
+        match parts.iter().all(is_whole) {
+            true => Ok(()),
+            false => refuse(
+                "that lies in its storage v1, which tells whole seconds apart",
+                "begin and end the range with a second, and ask for bins of whole seconds",
+            ),
+        }
     }
 
     /// Whether it puts answers of two storages together. This is found out once.

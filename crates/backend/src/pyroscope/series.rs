@@ -110,7 +110,9 @@ impl<'a> Question<'a> {
         step: i64,
     ) -> Result<Vec<Annotation>, Error> {
         let mut rows = Vec::new();
-        for part in parts(range, step, 0) {
+        let parts = parts(range, step, 0);
+        self.source.check_storages(&parts).await?;
+        for part in parts {
             for series in self.ask(part).await? {
                 let labels = names::public(series.labels);
                 for point in series.points {
@@ -133,6 +135,7 @@ impl<'a> Question<'a> {
     /// All bins of a range; where there are very many steps, those around data only.
     async fn bins(&self, range: Millis, step: i64, origin: i64) -> Result<Found, Error> {
         let mut all = parts(range, step, origin);
+        self.source.check_storages(&all).await?;
         if let Some(idx) = all.iter().position(|p| p.range.len() / p.step > MANY_STEPS) {
             let fine = all.remove(idx);
             all.extend(self.around_data(fine, origin).await?);
@@ -163,7 +166,9 @@ impl<'a> Question<'a> {
         origin: i64,
     ) -> Result<Vec<Millis>, Error> {
         let mut occupied: Vec<Millis> = Vec::new();
-        for part in parts(range, coarse, origin) {
+        let parts = parts(range, coarse, origin);
+        self.source.check_storages(&parts).await?;
+        for part in parts {
             for (_, points) in self.part(part).await? {
                 occupied.extend(points.iter().map(|(start, _)| Millis {
                     start: *start,
@@ -208,7 +213,6 @@ pub(super) async fn series(
     only_all(source.generation.kind(), &select.only)?;
     let question = Question::new(source, select, &grouping.labels, report).await?;
     let Some(range) = source.millis(select.range) else { return Ok(SeriesAnswer::default()) };
-    source.check_storages(range).await?;
     let bins = Asked::of(range, grouping.time, source.generation.grain().nanos() / 1_000_000);
     let found = question.bins(range, bins.step, bins.origin).await?;
 

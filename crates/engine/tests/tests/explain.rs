@@ -46,6 +46,10 @@ async fn why_every_row_is_read() {
             "SELECT sum(value * 2) FROM series",
             "sum(value * 2) adds up a computed value (write sum(value) * 2)",
         ),
+        (
+            "SELECT sum(CAST(value AS DOUBLE)) FROM series",
+            "sum(CAST(value AS DOUBLE)) adds up a computed value (write CAST(sum(value) AS DOUBLE))",
+        ),
         ("SELECT sum(value / 2) FROM series", "sum(value / 2) adds up a computed value grain"),
         ("SELECT count(*) FROM samples", "count(1) looks at single rows"),
         ("SELECT max(value) FROM series", "max(value) looks at single rows"),
