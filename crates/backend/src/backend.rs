@@ -188,6 +188,9 @@ pub struct Capabilities {
     /// The longest range of one request; longer ones are an [`ErrorKind::InvalidQuery`], of names and labels too.
     /// [`Split`](crate::Split) cuts them.
     pub max_range: Option<Step>,
+    /// Whether lists of types and labels hold all that is in a range. Where they hold only what came last, an id that is
+    /// not listed may have profiles nevertheless, and label sets may lack labels.
+    pub lists_all: bool,
 }
 
 /// Which narrower choices than labels a source can make.
@@ -229,7 +232,15 @@ impl Capabilities {
             is_finite: true,
             only: OnlyCapabilities::NONE,
             max_range: None,
+            lists_all: true,
         }
+    }
+
+    /// The same, but lists hold only what came last.
+    #[must_use]
+    pub const fn without_lists(mut self) -> Self {
+        self.lists_all = false;
+        self
     }
 
     /// The same with another grain.

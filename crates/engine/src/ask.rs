@@ -227,6 +227,7 @@ pub(crate) async fn plan(
     let times = Asked::of(&source, &conditions, speaks_of_time, &options, session)?;
     let range = times.hull;
     let types = backend.profile_types(range).await?;
+    let types = with_named(types, &capabilities, &conditions, &options);
     let (profile_types, type_choice) =
         profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
@@ -245,6 +246,7 @@ pub(crate) async fn plan(
         let grain = capabilities.grain;
         notices.push(notice(&format!("bins of {width} are finer than its grain of {grain}")));
     }
+    let is_all = |grouping: &Grouping| grouping.labels == GroupBy::All;
     let sums = table.noted().parts(session, &profile_types)?;
 
     let only_type = match profile_types.as_slice() {
@@ -291,6 +293,9 @@ pub(crate) async fn plan(
                 }
             }
         }
+    }
+    if !capabilities.lists_all && requests.iter().any(|request| is_all(&request.grouping)) {
+        notices.push(notice("it lists labels of what came last: older rows may lack some"));
     }
     let strict = options.strict;
     let mut plan = Plan {
@@ -441,19 +446,43 @@ pub(crate) fn no_type_qualifies(
     Notice { subject: source.name.clone(), reason, is_missing: false }
 }
 
-/// The type that a text in the conditions was probably meant to be.
-fn meant_type<'a>(conditions: &[Condition], types: &'a [ProfileType]) -> Option<&'a str> {
+/// The texts in conditions on the type.
+fn typed(conditions: &[Condition]) -> Vec<String> {
     let mut typed: Vec<String> = Vec::new();
     for condition in conditions {
         let Condition::Type(expr) = condition else { continue };
-        let visited = expr.apply(|e| {
+        // Nothing that visits them fails.
+        let _ = expr.apply(|e| {
             if let Expr::Literal(value, _) = e {
                 typed.extend(value.try_as_str().flatten().map(str::to_owned));
             }
             Ok(TreeNodeRecursion::Continue)
         });
-        visited.ok()?;
     }
+    typed
+}
+
+/// The types of a source, with those that are named in full where it does not list all that it has.
+pub(crate) fn with_named(
+    mut types: Vec<ProfileType>,
+    capabilities: &Capabilities,
+    conditions: &[Condition],
+    options: &Options,
+) -> Vec<ProfileType> {
+    if !capabilities.lists_all {
+        let named = typed(conditions).into_iter().chain(options.profile_type.clone());
+        for named in named.filter_map(|text| ProfileType::parse(&text).ok()) {
+            if !types.iter().any(|known| known.matches(&named)) {
+                types.push(named);
+            }
+        }
+    }
+    types
+}
+
+/// The type that a text in the conditions was probably meant to be.
+fn meant_type<'a>(conditions: &[Condition], types: &'a [ProfileType]) -> Option<&'a str> {
+    let typed = typed(conditions);
     typed.iter().find_map(|typed| {
         let mut called = types.iter().filter(|t| t.is_called(typed));
         match (called.next(), called.next()) {

@@ -72,10 +72,14 @@ async fn choose_type(
         if let Some(exact) = types.iter().find(|t| t.as_str() == hint) {
             return Ok((exact.clone(), TypeChoice::Named));
         }
-        if let Ok(id) = ProfileType::parse(hint)
-            && let Some(found) = types.iter().find(|t| t.matches(&id))
-        {
-            return Ok((found.clone(), TypeChoice::Named));
+        if let Ok(id) = ProfileType::parse(hint) {
+            if let Some(found) = types.iter().find(|t| t.matches(&id)) {
+                return Ok((found.clone(), TypeChoice::Named));
+            }
+            // What is not listed may be there.
+            if !backend.capabilities().lists_all {
+                return Ok((id, TypeChoice::Named));
+            }
         }
         let called: Vec<&ProfileType> = types.iter().filter(|t| t.is_called(hint)).collect();
         return match called.as_slice() {

@@ -233,6 +233,9 @@ impl Backend for Pyroscope {
             .without_groups()
             .with_only(only)
             .endless();
+        if !self.generation.lists_by_range() {
+            capabilities = capabilities.without_lists();
+        }
         if let Some(max_range) = self.max_range {
             // What is asked is a millisecond longer than what is meant (`millis.rs`), and a server takes no more than this.
             let grain = self.generation.grain();

@@ -10,7 +10,7 @@ use flamesql_selector::Selector;
 use super::{MetaKind, MetaTable, speaks_of};
 use crate::{
     Error, TableKind, TypeChoice,
-    ask::{Asked, named_types, no_type_qualifies, too_many},
+    ask::{Asked, named_types, no_type_qualifies, too_many, with_named},
     condition::{self, Condition},
     options::Options,
     types::type_of_scan,
@@ -103,6 +103,7 @@ pub(super) async fn plan(
         return Ok(plan);
     }
     let types = backend.profile_types(plan.range).await?;
+    let types = with_named(types, &backend.capabilities(), &conditions, &options);
     plan.notices = backend.notices();
     let hint = options.profile_type.as_deref();
     (plan.profile_types, plan.type_choice) = match named_types(session, &conditions, &types)? {

@@ -279,3 +279,71 @@ async fn many_values_of_several_labels_are_counted_before_they_are_built() {
     assert_eq!(rows(&session, &sql).await, [expected.to_string()]);
     assert_eq!(counts.selectors().len(), 1);
 }
+
+/// Lists no types, as a server does that has the newest in its lists and is asked about older ones.
+#[derive(Debug)]
+struct Unlisted(Memory);
+
+#[async_trait]
+impl Backend for Unlisted {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn profile_types(&self, _range: TimeRange) -> Result<Vec<ProfileType>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
+        self.0.label_sets(query).await
+    }
+
+    async fn label_names(&self, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        self.0.label_names(query).await
+    }
+
+    async fn label_values(&self, name: &str, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        self.0.label_values(name, query).await
+    }
+
+    async fn series(
+        &self,
+        select: &Select,
+        grouping: &Grouping,
+        report: &Report,
+    ) -> Result<SeriesAnswer, Error> {
+        self.0.series(select, grouping, report).await
+    }
+
+    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
+        self.0.stacks(select, grouping, report)
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_named_in_full_is_asked_for_where_lists_are_not_complete() {
+    let tree = folded::decode(b"main;work 1\nmain 2\n").unwrap().into_tree();
+    for (lists_all, n) in [(true, "NULL"), (false, "3")] {
+        let local = Capabilities::local("old");
+        let memory =
+            Memory::new().with_capabilities(if lists_all { local } else { local.without_lists() });
+        let labels: Labels = [("pod", "a")].into_iter().collect();
+        let cpu = ProfileType::parse(CPU).unwrap();
+        memory.insert(&cpu, &labels, Timestamp::from_nanos(1), 0, &tree).unwrap();
+        let engine = Engine::builder().source("m", Arc::new(Unlisted(memory))).build().unwrap();
+        let session = engine.session();
+        for sql in [
+            format!("SELECT sum(value) FROM samples WHERE profile_type = '{CPU}'"),
+            format!(
+                "SELECT sum(value) FROM series WHERE profile_type IN ('{CPU}', 'a:b:nanoseconds:d:e')"
+            ),
+            format!("SET flamesql.profile_type = '{CPU}'; SELECT sum(value) FROM samples"),
+        ] {
+            assert_eq!(rows(&session, &sql).await, [n], "{sql}");
+        }
+        let answer = session.query("SELECT * FROM series").await.unwrap();
+        let told = answer.facts()[0].notices.iter();
+        let is_told = told.clone().any(|notice| notice.reason.contains("labels of what came last"));
+        assert_eq!(is_told, !lists_all, "{:?}", told.collect::<Vec<_>>());
+    }
+}

@@ -548,7 +548,6 @@ async fn what_the_legacy_server_cannot_is_said() {
             "trace",
         ),
         ("SELECT count(*) FROM profiles", "does not tell its profiles apart"),
-        ("SELECT sum(value) FROM series WHERE profile_type = 'nobody.cpu'", "checkout.cpu"),
     ] {
         let replay = legacy().start();
         let session = session(&replay, t0, 0, true).await;

@@ -203,10 +203,14 @@ async fn mistakes_are_named() {
         ("SELEC 1", ErrorKind::Syntax, "SELEC"),
         ("", ErrorKind::Syntax, "no statement"),
         ("SELECT nosuch(1)", ErrorKind::Syntax, "nosuch"),
-        ("CREATE TABLE x (a INT)", ErrorKind::Syntax, "DDL"),
-        ("COPY (SELECT 1) TO 'x.csv'", ErrorKind::Syntax, "DML"),
-        ("INSERT INTO series VALUES (1)", ErrorKind::Syntax, "DML"),
-        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x'", ErrorKind::Syntax, "DDL"),
+        ("CREATE TABLE x (a INT)", ErrorKind::Syntax, "a session only reads"),
+        ("COPY (SELECT 1) TO 'x.csv'", ErrorKind::Syntax, "a session only reads"),
+        ("INSERT INTO series VALUES (1)", ErrorKind::Syntax, "a session only reads"),
+        (
+            "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x'",
+            ErrorKind::Syntax,
+            "a session only reads",
+        ),
         (
             "SELECT date_bin(INTERVAL '-5 seconds', time) FROM series",
             ErrorKind::Query,
