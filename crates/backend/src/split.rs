@@ -117,13 +117,14 @@ impl Split {
     async fn list<T: Send + 'static>(
         &self,
         select: &Select,
+        bins: Bins,
         report: &Report,
         ask: impl Fn(Arc<dyn Backend>, Select, Report) -> BoxFuture<'static, Result<Vec<T>, Error>>
         + Send
         + 'static,
     ) -> Result<Vec<T>, Error> {
         let (one, report) = (select.clone(), report.clone());
-        let slices = self.cut(select.range, Bins::Whole)?;
+        let slices = self.cut(select.range, bins)?;
         let mut answers = self.ask(slices, move |inner, range| {
             ask(inner, Select { range, ..one.clone() }, report.clone())
         });
@@ -422,14 +423,14 @@ impl Backend for Split {
     }
 
     async fn profiles(&self, select: &Select, report: &Report) -> Result<Vec<ProfileRow>, Error> {
-        self.list(select, report, |inner, select, report| {
+        self.list(select, Bins::Whole, report, |inner, select, report| {
             async move { inner.profiles(&select, &report).await }.boxed()
         })
         .await
     }
 
     async fn exemplars(&self, select: &Select, report: &Report) -> Result<Vec<Exemplar>, Error> {
-        self.list(select, report, |inner, select, report| {
+        self.list(select, Bins::Whole, report, |inner, select, report| {
             async move { inner.exemplars(&select, &report).await }.boxed()
         })
         .await
@@ -441,7 +442,9 @@ impl Backend for Split {
         step: Step,
         report: &Report,
     ) -> Result<Vec<HeatmapCell>, Error> {
-        self.list(select, report, move |inner, select, report| {
+        // Its columns begin with the range.
+        let columns = Bins::Every { step, origin: select.range.start() };
+        self.list(select, columns, report, move |inner, select, report| {
             async move { inner.heatmap(&select, step, &report).await }.boxed()
         })
         .await
@@ -452,7 +455,7 @@ impl Backend for Split {
         select: &Select,
         report: &Report,
     ) -> Result<Vec<Annotation>, Error> {
-        self.list(select, report, |inner, select, report| {
+        self.list(select, Bins::Whole, report, |inner, select, report| {
             async move { inner.annotations(&select, &report).await }.boxed()
         })
         .await

@@ -10,8 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use flamesql_backend::{
-    Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, LabelSet, Memory, MetaQuery,
-    OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, Split, StackStream,
+    Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, HeatmapCell, LabelSet,
+    Memory, MetaQuery, OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, Split,
+    StackStream,
     conformance::{self, sample_truth, sample_truth_with_negatives, sample_truth_with_spans},
 };
 use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
@@ -197,6 +198,19 @@ impl Backend for Probe {
         let _running = Running::begin(&self.counts, select.range).await;
         self.inner.profiles(select, report).await
     }
+
+    /// A cell for each question.
+    async fn heatmap(
+        &self,
+        select: &Select,
+        _step: Step,
+        _report: &Report,
+    ) -> Result<Vec<HeatmapCell>, Error> {
+        let _running = Running::begin(&self.counts, select.range).await;
+        let (time, labels) = (select.range.start(), Labels::default());
+        let count = select.range.end().nanos() - time.nanos();
+        Ok(vec![HeatmapCell { time, labels, value_min: 0.0, count }])
+    }
 }
 
 /// One profile in each ten nanoseconds of the first hundred, asked for by ten.
@@ -345,6 +359,15 @@ async fn groups_are_handed_on_as_soon_as_no_slice_can_add_to_them() {
         seen.push((group.time.nanos(), group.tree.total().unwrap(), n_asked));
     }
     assert_eq!(seen, [(0, 3, 2), (20, 12, 4), (40, 48, 6), (60, 192, 8), (80, 768, 10)]);
+}
+
+/// No column of a heat map lies in two slices, so that each is as wide as the others.
+#[tokio::test]
+async fn heat_maps_are_cut_where_columns_begin() {
+    let (split, _) = probe(&[], false);
+    let cells = split.heatmap(&select_in(range(3, 45)), step(4), &Report::new()).await.unwrap();
+    let slices: Vec<_> = cells.iter().map(|cell| (cell.time.nanos(), cell.count)).collect();
+    assert_eq!(slices, [(3, 8), (11, 8), (19, 8), (27, 8), (35, 8), (43, 2)]);
 }
 
 #[tokio::test]
