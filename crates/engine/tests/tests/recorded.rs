@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     sync::Arc,
 };
 
@@ -15,7 +16,7 @@ use arrow::{
     datatypes::{DataType, Int64Type},
     util::display::array_value_to_string,
 };
-use flamesql_backend::{PyroscopeOptions, Server};
+use flamesql_backend::{Generation, PyroscopeOptions, Server, ServerKind};
 use flamesql_engine::{Engine, Error, Session, SessionOptions};
 use flamesql_profile::{Step, TimeRange, Timestamp};
 
@@ -46,6 +47,10 @@ async fn session(replay: &Replay, t0: i64, earlier: i64, max_range: bool) -> Ses
         options.max_range = None;
     }
     let server = Server::open(&replay.url(), None, &options).await.unwrap();
+    session_of(&server, t0, earlier)
+}
+
+fn session_of(server: &Server, t0: i64, earlier: i64) -> Session {
     let engine = Engine::builder().source("shop", Arc::clone(server.backend())).build().unwrap();
     let mut options = SessionOptions::default();
     let at = |seconds: i64| Some(Timestamp::from_nanos(seconds * SECOND).to_string());
@@ -326,6 +331,38 @@ async fn statements_give_the_sums_of_the_shop() {
             }
         }
     }
+}
+
+/// The same of a server that is there, into which the shop was pushed:
+///
+///     FLAMESQL_LIVE_URL=http://127.0.0.1:4040 FLAMESQL_LIVE_T0=1795625100 cargo test --workspace --test tests live
+///
+/// The second variable says when the shop opened, in seconds. Without both nothing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_give_the_sums_of_a_live_server() {
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let (Some(url), Some(t0)) = (variable("FLAMESQL_LIVE_URL"), variable("FLAMESQL_LIVE_T0"))
+    else {
+        return;
+    };
+    let t0: i64 = t0.parse().unwrap();
+    let server = Server::open(&url, None, &PyroscopeOptions::default()).await.unwrap();
+    let name = match server.kind() {
+        ServerKind::Connect(Generation::V2) => V2,
+        ServerKind::Connect(Generation::Phlare) => PHLARE,
+        _ if server.version().is_some_and(|v| v.trim_start_matches('v').starts_with("1.")) => V115,
+        _ => V1,
+    };
+    let samples = given(name, t0);
+    let session = session_of(&server, t0, 0);
+    let mut n_asked = 0;
+    for (sql, servers, _, truth) in STATEMENTS.iter().filter(|(_, of, ..)| of.contains(&name)) {
+        let sql = filled(sql, t0);
+        let found = rows(&session, &sql).await.unwrap_or_else(|e| panic!("{name}: {sql}\n{e}"));
+        assert_eq!(found, truth.rows(&samples), "{name} of {servers:?}: {sql}");
+        n_asked += 1;
+    }
+    assert!(n_asked > 10, "{name}: {n_asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
