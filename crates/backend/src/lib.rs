@@ -50,6 +50,8 @@ mod only;
 mod pyroscope;
 mod query;
 mod report;
+#[cfg(feature = "http")]
+mod room;
 mod split;
 
 #[cfg(all(feature = "legacy", feature = "pyroscope"))]

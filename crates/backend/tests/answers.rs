@@ -3,23 +3,26 @@
 use std::{sync::Arc, time::Duration};
 
 use flamesql_backend::{
-    Backend, Bins, Error, ErrorKind, Grouping, HttpOptions, Only, Proxy, PyroscopeOptions, Report,
-    Secret, Select, Server, StackGroup,
+    Backend, Bins, Error, ErrorKind, Grouping, HttpOptions, MetaQuery, Only, Proxy,
+    PyroscopeOptions, Report, Secret, Select, Server, StackGroup,
 };
-use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pyroscope_tree};
+use flamesql_profile::{ProfileType, TimeRange, Timestamp, folded, pprof, pyroscope_tree};
 use flamesql_proto::{
     querier::v1::{
-        FlameGraph, Level, SelectHeatmapRequest, SelectHeatmapResponse,
+        FlameGraph, Level, SelectHeatmapRequest, SelectHeatmapResponse, SelectMergeProfileRequest,
         SelectMergeStacktracesRequest, SelectMergeStacktracesResponse, SelectSeriesRequest,
         SelectSeriesResponse,
     },
-    types::v1::{Point, Series},
+    types::v1::{LabelPair, Point, Series},
 };
 use flamesql_selector::Selector;
 use futures::TryStreamExt;
 use prost::Message;
 
-use crate::faulty::{Faulty, Seen, Step, answer, head};
+use crate::{
+    faulty::{Faulty, Seen, Step, answer, head},
+    support,
+};
 
 const FLAGS: &[u8] = br#"{"featureFlags":[{"name":"v2StorageLayer","enabled":true}]}"#;
 const PROTO: &[(&str, &str)] = &[("Content-Type", "application/proto")];
@@ -97,12 +100,13 @@ fn of_text(text: &str) -> Vec<Step> {
 }
 
 fn graph(levels: &[&[i64]], names: &[&str]) -> Vec<Step> {
+    let total = levels[0][1];
     let levels = levels.iter().map(|values| Level { values: values.to_vec() });
     let graph = FlameGraph {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         levels: levels.collect(),
-        total: 5,
-        max_self: 5,
+        total,
+        max_self: total,
     };
     proto(&SelectMergeStacktracesResponse { flamegraph: Some(graph), ..Default::default() })
 }
@@ -217,6 +221,160 @@ async fn a_body_has_no_end() {
         said.contains("1.0 MiB") || said.contains("1 MiB") || said.contains("1048576"),
         "{said}"
     );
+}
+
+/// What takes two bytes on the wire and many in memory is told before it is decoded.
+#[tokio::test]
+async fn what_grows_as_it_is_decoded_is_refused() {
+    // A series of empty points, and a graph whose levels are numbers of one byte.
+    let nested = |tags: &[u8], inner: Vec<u8>| {
+        tags.iter().fold(inner, |inner, tag| {
+            let mut outer = vec![*tag];
+            prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+            outer.extend(inner);
+            outer
+        })
+    };
+    let points = nested(&[0x0a], [0x12, 0].repeat(100_000));
+    let levels = nested(&[0x0a, 0x12, 0x0a], vec![0; 1_000_000]);
+    let texts = nested(&[0x0a], [0x0a, 0].repeat(100_000));
+    let server = Faulty::start(move |_, seen| {
+        if seen.head.contains("/GetFeatureFlags ") {
+            vec![Step::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
+        } else if seen.head.contains("/SelectSeries ") {
+            vec![Step::Send(answer(200, PROTO, &points))]
+        } else if seen.head.contains("/LabelNames ") {
+            vec![Step::Send(answer(200, PROTO, &[0x0a, 0].repeat(100_000)))]
+        } else if seen.body.windows(8).any(|eight| eight == b"flamesql") {
+            // Whether it reads from both storages.
+            of_text("")
+        } else if is_border(seen) {
+            vec![Step::Send(answer(200, PROTO, &texts))]
+        } else {
+            vec![Step::Send(answer(200, PROTO, &levels))]
+        }
+    })
+    .await;
+    let mut options = options();
+    options.http.max_answer_bytes = 4_000_000;
+    options.http.max_list_bytes = 2_000_000;
+    let source = source(&server, &options).await;
+    let series = source.series(&select(), &Grouping::default(), &Report::new()).await;
+    let all = MetaQuery { profile_type: None, selector: Selector::all(), range: select().range };
+    for (error, said) in [
+        (series.unwrap_err(), "6400048 bytes, and the limit is 2000000"),
+        (source.label_names(&all).await.unwrap_err(), "2400000 bytes, and the limit is 2000000"),
+        (stacks(source.as_ref()).await.unwrap_err(), "and the limit is 4000000"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("decoded, the answer would take ") && text.ends_with(said), "{text}");
+        assert!(error.hint().unwrap().contains("shorter range"), "{error:?}");
+    }
+}
+
+/// As Phlare, which cannot be asked for a label whose name needs quotes.
+#[tokio::test]
+async fn a_large_value_is_asked_for_by_labels_that_can_be_written() {
+    let server = Faulty::start(move |_, seen| {
+        let body = seen.body.as_slice();
+        if seen.head.starts_with("GET /querier.v1.QuerierService/ProfileTypes ") {
+            vec![Step::Send(answer(405, &[], b""))]
+        } else if seen.head.contains("/LabelNames ") {
+            proto(&flamesql_proto::types::v1::LabelNamesResponse::default())
+        } else if seen.head.contains("/SelectSeries ") {
+            let question = SelectSeriesRequest::decode(body).unwrap();
+            assert_eq!(question.group_by, ["nope.x", "pod"]);
+            let pod = LabelPair { name: "pod".to_owned(), value: "big".to_owned() };
+            let point = Point { timestamp: question.end - 1, value: 1e16, ..Point::default() };
+            let series = Series { labels: vec![pod], points: vec![point] };
+            proto(&SelectSeriesResponse { series: vec![series] })
+        } else if seen.head.contains("/SelectMergeStacktraces ") {
+            let question = SelectMergeStacktracesRequest::decode(body).unwrap();
+            assert_eq!(question.label_selector, r#"{pod="big"}"#);
+            let value = if is_border(seen) { 0 } else { 10_000_000_000_000_001 };
+            graph(&[&[0, value, 0, 0], &[0, value, value, 1]], &["total", "main"])
+        } else {
+            vec![Step::Send(answer(404, &[], b"404 page not found"))]
+        }
+    })
+    .await;
+    let source = source(&server, &options()).await;
+    let by = support::by(&["nope.x", "pod"]);
+    let answer = source.series(&select(), &by, &Report::new()).await.unwrap();
+    assert_eq!(answer.series[0].labels.to_string(), r#"{pod="big"}"#);
+    assert_eq!(answer.series[0].points[0].value, 10_000_000_000_000_001);
+}
+
+/// Labels of the server's own are asked for by the values that they have, and not shown.
+#[tokio::test]
+async fn a_large_value_is_asked_for_by_private_labels_as_well() {
+    let server = Faulty::start(move |_, seen| {
+        let body = seen.body.as_slice();
+        if seen.head.contains("/GetFeatureFlags ") {
+            vec![Step::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
+        } else if seen.head.contains("/SelectSeries ") {
+            let end = SelectSeriesRequest::decode(body).unwrap().end;
+            let series = ["a", "b"].map(|value| {
+                let session =
+                    LabelPair { name: "__session_id__".to_owned(), value: value.to_owned() };
+                let point = Point { timestamp: end - 1, value: 1e16, ..Point::default() };
+                Series { labels: vec![session], points: vec![point] }
+            });
+            proto(&SelectSeriesResponse { series: series.to_vec() })
+        } else if seen.head.contains("/SelectMergeStacktraces ") {
+            let question = SelectMergeStacktracesRequest::decode(body).unwrap();
+            match question.label_selector.as_str() {
+                _ if is_border(seen) => of_text(""),
+                r#"{__session_id__="a"}"# => of_text("main 10000000000000001\n"),
+                r#"{__session_id__="b"}"# => of_text("main 10000000000000003\n"),
+                _ => of_text(""),
+            }
+        } else {
+            vec![Step::Send(answer(404, &[], b"404 page not found"))]
+        }
+    })
+    .await;
+    let source = source(&server, &options()).await;
+    let by = support::by(&["__session_id__"]);
+    let answer = source.series(&select(), &by, &Report::new()).await.unwrap();
+    let values: Vec<_> = answer
+        .series
+        .iter()
+        .map(|series| (series.labels.to_string(), series.points[0].value))
+        .collect();
+    assert_eq!(values, [("{}".to_owned(), 20_000_000_000_000_004)]);
+}
+
+/// What is taken off pprof is pprof: of what has no symbol the forms have names of their own.
+#[tokio::test]
+async fn the_border_has_the_form_of_the_whole() {
+    let as_pprof = |text: &str| {
+        let tree = folded::decode(text.as_bytes()).unwrap().into_tree();
+        let cpu = &select().profile_type;
+        let profile = pprof::Profile::from_tree(cpu, &tree, Timestamp::from_nanos(1), 0).unwrap();
+        vec![Step::Send(answer(200, PROTO, &pprof::encode(&profile)))]
+    };
+    let server = Faulty::start(move |_, seen| {
+        if seen.head.contains("/GetFeatureFlags ") {
+            vec![Step::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
+        } else if seen.head.contains("/SelectMergeProfile ") {
+            let question = SelectMergeProfileRequest::decode(seen.body.as_slice()).unwrap();
+            match question.end - question.start {
+                1 => as_pprof("main;0x1f 2\n"),
+                _ => as_pprof("main;0x1f 5\nmain 1\n"),
+            }
+        } else if is_border(seen) {
+            of_text("main;app!0x1f 2\n")
+        } else {
+            let refused = br#"{"code":"invalid_argument","message":"max flamegraph nodes limit 1048576 is greater than allowed 8192"}"#;
+            vec![Step::Send(answer(400, &[("Content-Type", "application/json")], refused))]
+        }
+    })
+    .await;
+    let groups = stacks(source(&server, &options()).await.as_ref()).await.unwrap();
+    let expected = folded::decode(b"main;0x1f 3\nmain 1\n").unwrap().into_tree();
+    assert_eq!(groups[0].tree, expected);
 }
 
 #[tokio::test]

@@ -392,8 +392,16 @@ async fn what_does_not_add_up_is_said() {
     let select = Select::new(ProfileType::app("shop.cpu"), Selector::all(), range(t0, t0 + 20));
     let line = |samples: [u64; 2], step: i64, watermarks: Value| serde_json::json!({"startTime": t0, "samples": samples, "durationDelta": step, "watermarks": watermarks});
     let whole = |timeline: &Value, groups: Value| {
+        // A server that keeps sums has the same one twice.
+        let sum: u64 = timeline["samples"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|sample| sample.as_u64().unwrap().saturating_sub(1))
+            .fold(0, u64::wrapping_add);
+        let sum = i64::try_from(sum).unwrap_or_default();
         let graph =
-            serde_json::json!({"names": ["total"], "levels": [[0, 0, 0, 0]], "numTicks": 0});
+            serde_json::json!({"names": ["total"], "levels": [[0, 0, 0, 0]], "numTicks": sum});
         serde_json::json!({"flamebearer": graph, "timeline": timeline, "groups": groups})
     };
     let none = || serde_json::json!({});
@@ -457,13 +465,26 @@ async fn an_average_is_told() {
     let app = ProfileType::app("shop.inuse_space");
     let select = Select::new(app, Selector::all(), range(t0, t0 + 20));
     let groups: Vec<_> = futures::StreamExt::collect::<Vec<_>>(legacy.stacks(
-        select,
+        select.clone(),
         Grouping::default(),
         report.clone(),
     ))
     .await;
     assert_eq!(groups[0].as_ref().unwrap().tree.total().unwrap(), 10);
     assert!(report.notices()[0].reason.contains("its stacks come to 10 and its series to 20"));
+
+    // A series by itself is told the same, once, whatever it is grouped by.
+    let stacks_told = report.notices();
+    for labels in [&[][..], &["pod"], &["pod", "region"]] {
+        let report = Report::new();
+        let answer = legacy.series(&select, &support::by(labels), &report).await.unwrap();
+        assert_eq!(answer.series[0].points[0].value, 20);
+        assert_eq!(report.notices(), stacks_told, "{labels:?}");
+    }
+    // Of a range of many answers it is told once as well.
+    let (long, report) = (Select { range: range(t0 - 500_000, t0 + 20), ..select }, Report::new());
+    legacy.series(&long, &Grouping::default(), &report).await.unwrap();
+    assert_eq!(report.notices().len(), 1, "{:?}", report.notices());
 }
 
 #[tokio::test]

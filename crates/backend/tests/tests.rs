@@ -1,4 +1,5 @@
-//! All integration tests but one (`memory_bound.rs` measures its process), so that there is one program to link.
+//! All integration tests but two (`memory_bound.rs` and `answer_memory.rs` measure their processes), so that there is one
+//! program to link.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 // Answers that are wrong in themselves.
@@ -19,6 +20,8 @@ mod legacy;
 mod liars;
 // A server that is there.
 mod live;
+// Single profiles, heat maps and notes, from bytes.
+mod maps;
 // Choices by span, trace and profile, and what reading files came to.
 mod only;
 // What real servers answered, held against the shop, and what they are asked.

@@ -10,6 +10,10 @@ use flate2::write::MultiGzDecoder;
 
 /// What is taken at once because an answer says that it is so large.
 const MAX_HINT: u64 = 16 << 20;
+/// To how many times its size on the wire a body may inflate. Profiles come to some tens; gzip can do a thousand.
+pub(super) const MAX_RATIO: u64 = 256;
+/// Up to here it does not matter: a long list of nothing packs well, and takes little room.
+const ANY_RATIO: u64 = 64 << 20;
 
 /// Collects a body.
 #[derive(Debug)]
@@ -19,7 +23,10 @@ pub(super) enum Body {
     /// may have the header nevertheless.
     Gzip {
         decoder: Box<MultiGzDecoder<Bounded>>,
-        is_begun: bool,
+        /// On the wire.
+        received: u64,
+        /// To so much it may inflate whatever it is on the wire.
+        free: u64,
     },
 }
 
@@ -28,6 +35,8 @@ pub(super) enum Body {
 pub(super) enum Refused {
     /// It is larger than the limit.
     TooLarge,
+    /// It inflates to more than [`MAX_RATIO`] times its size, as nothing does that is what it should be.
+    Bomb,
     /// It is no gzip, though its header says so, or not all of it.
     Damaged,
 }
@@ -35,9 +44,10 @@ pub(super) enum Refused {
 impl Body {
     /// A body that may inflate to `limit`; `announced` is what its header says of its size on the wire.
     pub(super) fn new(is_gzip: bool, announced: Option<u64>, limit: u64) -> Self {
-        let bounded = Bounded { bytes: Vec::new(), limit, is_over: false };
+        let bounded = Bounded { bytes: Vec::new(), limit, allowed: limit, is_over: false };
         if is_gzip {
-            return Self::Gzip { decoder: Box::new(MultiGzDecoder::new(bounded)), is_begun: false };
+            let decoder = Box::new(MultiGzDecoder::new(bounded));
+            return Self::Gzip { decoder, received: 0, free: ANY_RATIO };
         }
         let hint = announced.unwrap_or_default().min(limit).min(MAX_HINT);
         let bytes = Vec::with_capacity(usize::try_from(hint).unwrap_or_default());
@@ -47,8 +57,11 @@ impl Body {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Refused> {
         let written = match self {
             Self::Plain(bounded) => bounded.write_all(chunk),
-            Self::Gzip { decoder, is_begun } => {
-                *is_begun = true;
+            Self::Gzip { decoder, received, free } => {
+                *received += chunk.len() as u64;
+                let bounded = decoder.get_mut();
+                let of_wire = received.saturating_mul(MAX_RATIO).max(*free);
+                bounded.allowed = bounded.limit.min(of_wire);
                 decoder.write_all(chunk)
             }
         };
@@ -57,7 +70,7 @@ impl Body {
 
     /// The whole body.
     pub(super) fn finish(mut self) -> Result<Bytes, Refused> {
-        if let Self::Gzip { decoder, is_begun: true } = &mut self {
+        if let Self::Gzip { decoder, received: 1.., .. } = &mut self {
             decoder.try_finish().map_err(|_| self.refused())?;
         }
         let bytes = match &mut self {
@@ -72,7 +85,11 @@ impl Body {
             Self::Plain(bounded) => bounded,
             Self::Gzip { decoder, .. } => decoder.get_ref(),
         };
-        if bounded.is_over { Refused::TooLarge } else { Refused::Damaged }
+        match bounded {
+            Bounded { is_over: false, .. } => Refused::Damaged,
+            Bounded { limit, allowed, .. } if allowed < limit => Refused::Bomb,
+            _ => Refused::TooLarge,
+        }
     }
 }
 
@@ -81,12 +98,14 @@ impl Body {
 pub(super) struct Bounded {
     bytes: Vec<u8>,
     limit: u64,
+    /// So much of it for now.
+    allowed: u64,
     is_over: bool,
 }
 
 impl Write for Bounded {
     fn write(&mut self, more: &[u8]) -> io::Result<usize> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.allowed).unwrap_or(usize::MAX);
         let length = self.bytes.len();
         if more.len() > limit - length {
             self.is_over = true;
@@ -160,6 +179,23 @@ mod tests {
         let Body::Gzip { decoder, .. } = body else { unreachable!("it was made so") };
         let capacity = decoder.get_ref().bytes.capacity();
         assert!(capacity <= 100_000, "{capacity}");
+    }
+
+    #[test]
+    fn what_inflates_beyond_all_profiles_is_refused_long_before_the_limit() {
+        let inflate = |wire: &[u8]| {
+            let mut body = Body::new(true, None, 1 << 30);
+            let Body::Gzip { free, .. } = &mut body else { unreachable!("it is gzip") };
+            *free = 1 << 20;
+            wire.chunks(1 << 10).try_for_each(|chunk| body.push(chunk))?;
+            body.finish().map(|bytes| bytes.len())
+        };
+        assert_eq!(inflate(&gzip(&vec![0; (1 << 20) + 1])), Err(Refused::Bomb));
+        // A body that is small enough may be what it likes.
+        assert_eq!(inflate(&gzip(&vec![0; 1 << 20])), Ok(1 << 20));
+        // So may one that packs less well: each run of 80 bytes is another byte.
+        let text: Vec<u8> = (0..2 << 20_u32).map(|n| (n / 80 * 7 % 251) as u8).collect();
+        assert_eq!(inflate(&gzip(&text)), Ok(text.len()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::{
     HttpOptions,
     address::{Address, shown},
     again::{backoff, is_passing, retry_after},
-    body::{Body as Inflating, Refused},
+    body::{Body as Inflating, MAX_RATIO, Refused},
     headers::Headers,
     proxy::{self, Way},
     reason::{self, Reason, bytes, duration},
@@ -41,6 +41,9 @@ const GZIP_FROM: usize = 1 << 10;
 const MAX_REDIRECTIONS: usize = 5;
 /// A wait for requests before this one that is worth to be spoken of.
 const A_WAIT: Duration = Duration::from_millis(50);
+/// What to do where an answer is too large.
+const SMALLER: &str =
+    "ask for a shorter range, for less at a time (--max-range), or for fewer labels";
 /// How much of an answer a message quotes.
 const MAX_QUOTE: usize = 200;
 
@@ -74,8 +77,19 @@ pub(crate) struct Request {
     /// Further headers. With `content-encoding: gzip` the body is packed, if that saves anything.
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Body,
+    /// What its answer holds.
+    pub(crate) answer: Answer,
     /// Whether an answer of status 500 is worth another try, as its status and body tell.
     pub(crate) is_passing: fn(&Response) -> bool,
+}
+
+/// What an answer holds, as far as its limit depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Stacks.
+    Stacks,
+    /// Anything else: series, names, single profiles.
+    List,
 }
 
 /// What a request carries.
@@ -114,6 +128,8 @@ struct Prepared {
     headers: HeaderMap,
     /// With one it is a POST.
     body: Option<Bytes>,
+    /// How large its answer may be.
+    max: u64,
 }
 
 impl Client {
@@ -155,6 +171,19 @@ impl Client {
     /// Where the server is, without what may be a secret.
     pub(crate) fn base(&self) -> &str {
         &self.0.address.base
+    }
+
+    /// Refuses an answer that takes more memory once it is decoded than it may.
+    pub(crate) fn check_room(&self, what: &str, answer: Answer, room: u64) -> Result<(), Error> {
+        let max = self.0.options.max_of(answer);
+        if room <= max {
+            return Ok(());
+        }
+        let text = format!(
+            "cannot {what} at {}: decoded, the answer would take {room} bytes, and the limit is {max}",
+            self.base()
+        );
+        Err(Error::new(ErrorKind::Unavailable, text).with_hint(SMALLER))
     }
 
     /// Sends a request, more than once if a try failed for a reason that may pass, and counts tries and bytes.
@@ -229,7 +258,7 @@ impl Inner {
             // It is left out of an empty one, and some servers insist on it.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(Prepared { url, headers, body })
+        Ok(Prepared { url, headers, body, max: self.options.max_of(request.answer) })
     }
 
     /// One try.
@@ -267,7 +296,7 @@ impl Inner {
         }
         progress.retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, now()));
         progress.announced = header(CONTENT_LENGTH).and_then(|value| value.parse().ok());
-        let max = self.options.max_answer_bytes;
+        let max = prepared.max;
         if progress.announced.is_some_and(|announced| announced > max) {
             return Err(too_large(max));
         }
@@ -280,9 +309,15 @@ impl Inner {
         };
         let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
         let mut body = Inflating::new(is_gzip, progress.announced, max);
-        let refused = |refused| match refused {
+        let refused = |refused| {
+            match refused {
             Refused::TooLarge => too_large(max),
+            Refused::Bomb => Reason::new(format!(
+                "the answer inflates to more than {MAX_RATIO} times its size, the limit of what is packed"
+            ))
+            .with_hint("is it that of the server itself? ask for a shorter range otherwise"),
             Refused::Damaged => Reason::new("the answer is damaged: it is no whole gzip"),
+        }
         };
         loop {
             let chunk = answer.chunk().await;
@@ -373,6 +408,15 @@ impl Progress {
     }
 }
 
+impl HttpOptions {
+    fn max_of(&self, answer: Answer) -> u64 {
+        match answer {
+            Answer::Stacks => self.max_answer_bytes,
+            Answer::List => self.max_answer_bytes.min(self.max_list_bytes),
+        }
+    }
+}
+
 fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).expect("writing to memory does not fail");
@@ -390,8 +434,7 @@ fn limit(duration: Duration) -> Option<Duration> {
 }
 
 fn too_large(max: u64) -> Reason {
-    Reason::new(format!("the answer is larger than the limit of {max} bytes"))
-        .with_hint("ask for a shorter range or fewer labels, or raise the limit")
+    Reason::new(format!("the answer is larger than the limit of {max} bytes")).with_hint(SMALLER)
 }
 
 /// Follows what keeps the request as it is, within the same server.

@@ -214,6 +214,7 @@ mod tests {
             path: "/".to_owned(),
             headers: vec![("Connect-Protocol-Version", "1")],
             body: Body::Post { content_type: "application/proto", bytes: "x".into() },
+            answer: crate::http::Answer::List,
             is_passing: |_| false,
         }
     }

@@ -20,7 +20,7 @@ mod reason;
 mod secret;
 mod tls;
 
-pub(crate) use self::client::{Body, Client, Request, Response};
+pub(crate) use self::client::{Answer, Body, Client, Request, Response};
 pub use self::{
     options::{HttpOptions, Proxy, Timeouts, TlsOptions},
     secret::Secret,

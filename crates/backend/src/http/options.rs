@@ -22,8 +22,10 @@ pub struct HttpOptions {
     pub proxy: Proxy,
     /// How long what may take.
     pub timeouts: Timeouts,
-    /// How large an answer may be, on the wire and inflated.
+    /// How large an answer may be, on the wire, inflated and decoded.
     pub max_answer_bytes: u64,
+    /// The same of answers that hold no stacks, if that is less: series, names, single profiles.
+    pub max_list_bytes: u64,
     /// How often a request is asked again that failed for a reason that may pass.
     pub max_retries: u32,
     /// How many requests may be under way at a time, whoever asks; the others wait their turn, within their own time.
@@ -42,6 +44,7 @@ impl Default for HttpOptions {
             proxy: Proxy::default(),
             timeouts: Timeouts::default(),
             max_answer_bytes: 1 << 30,
+            max_list_bytes: 256 << 20,
             max_retries: 3,
             max_concurrent: 64,
         }

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Error, ErrorKind, Report,
-    http::{Body, Client, Request, Response},
+    http::{Answer, Body, Client, Request, Response},
+    room,
 };
 
 /// How much of a server's own text is quoted.
@@ -24,6 +25,7 @@ pub(super) struct Calls {
 pub(super) struct Path {
     pub(super) path: &'static str,
     pub(super) what: &'static str,
+    pub(super) answer: Answer,
 }
 
 impl Calls {
@@ -47,6 +49,7 @@ impl Calls {
             return Ok(None);
         }
         let body = self.check(path, &response)?;
+        self.client.check_room(path.what, path.answer, room::of_json(&body))?;
         serde_json::from_slice(&body).map(Some).map_err(|error| self.damaged(path, error))
     }
 
@@ -92,6 +95,7 @@ impl Calls {
             path: target,
             headers: Vec::new(),
             body: Body::None,
+            answer: path.answer,
             is_passing: |response| !response.body.starts_with(b"invalid parameter"),
         };
         self.client.send(&request, report).await
@@ -176,7 +180,7 @@ mod tests {
     use super::*;
     use crate::HttpOptions;
 
-    const PATH: Path = Path { path: "/render", what: "ask for stacks" };
+    const PATH: Path = Path { path: "/render", what: "ask for stacks", answer: Answer::Stacks };
 
     #[test]
     fn what_is_no_answer_says_so() {

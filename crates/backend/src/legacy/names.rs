@@ -13,13 +13,14 @@ use super::{
     series::Question,
     time::Span,
 };
-use crate::{Error, LabelSet, MetaQuery, Report, group};
+use crate::{Error, LabelSet, MetaQuery, Report, group, http::Answer};
 
-const APPS: Path = Path { path: "/api/apps", what: "list the apps" };
-const BUILD: Path = Path { path: "/build", what: "ask for the version" };
-const APP_NAMES: Path = Path { path: "/label-values", what: "list the apps" };
-const LABELS: Path = Path { path: "/labels", what: "list the labels" };
-const VALUES: Path = Path { path: "/label-values", what: "list the values of a label" };
+const APPS: Path = Path { path: "/api/apps", what: "list the apps", answer: Answer::List };
+const BUILD: Path = Path { path: "/build", what: "ask for the version", answer: Answer::List };
+const APP_NAMES: Path = Path { path: "/label-values", what: "list the apps", answer: Answer::List };
+const LABELS: Path = Path { path: "/labels", what: "list the labels", answer: Answer::List };
+const VALUES: Path =
+    Path { path: "/label-values", what: "list the values of a label", answer: Answer::List };
 
 /// Whose values are the names of the apps.
 const APP_LABEL: &str = "__name__";

@@ -11,7 +11,7 @@ use super::{
     query::Query,
     time::{BUCKET, Span, time},
 };
-use crate::{Error, ErrorKind, Notice, Report};
+use crate::{Error, ErrorKind, Notice, Report, http::Answer};
 
 /// As many nodes as a server draws unless it is told otherwise. More is no use: it sorts each node into a list of so
 /// many, and what is left out is asked for in another form.
@@ -32,11 +32,11 @@ pub(super) enum Want<'a> {
 
 impl Want<'_> {
     pub(super) fn path(self) -> Path {
-        let what = match self {
-            Self::Stacks => "ask for stacks",
-            Self::Timeline | Self::GroupBy(_) => "ask for a series",
+        let (what, answer) = match self {
+            Self::Stacks => ("ask for stacks", Answer::Stacks),
+            Self::Timeline | Self::GroupBy(_) => ("ask for a series", Answer::List),
         };
-        Path { path: "/render", what }
+        Path { path: "/render", what, answer }
     }
 }
 
@@ -79,7 +79,7 @@ impl Timeline {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Drawn {
     flamebearer: Flamebearer,
     timeline: Option<Line>,
     groups: Option<BTreeMap<String, Line>>,
@@ -128,7 +128,7 @@ pub(super) async fn render(
         parameters.push(("groupBy", name));
     }
     let path = want.path();
-    let answer: Answer = legacy.calls.json_of(path, &parameters, report).await?;
+    let answer: Drawn = legacy.calls.json_of(path, &parameters, report).await?;
     let timeline = match answer.timeline {
         Some(line) => {
             thinned_out(query, span, &line, report);
@@ -185,6 +185,29 @@ fn thinned_out(query: &Query, span: Span, line: &Line, report: &Report) {
 }
 
 impl Rendered {
+    /// Says so where an app is kept as an average: its stacks add up to less than its timeline does. The sum of the stacks is
+    /// in each answer, however few nodes were asked for.
+    pub(super) fn check_sum(&self, query: &Query, span: Span, report: &Report) {
+        if self.timeline.step != BUCKET {
+            return;
+        }
+        let stacks = self.levels.total;
+        let timeline: i128 = self.timeline.sums().map(|(_, sum)| sum).sum();
+        if i128::from(stacks) != timeline {
+            const WHY: &str = "the server keeps an average of it, or thinned it out";
+            let (subject, start, end) = (query.app(), time(span.start), time(span.end));
+            let reason = format!(
+                "from {start} to {end} its stacks come to {stacks} and its series to {timeline}: {WHY}"
+            );
+            // A long range is many answers: the first that shows it is enough.
+            let is_told = |n: &Notice| n.subject == subject && n.reason.ends_with(WHY);
+            if !report.notices().iter().any(is_told) {
+                let subject = subject.to_owned();
+                report.add_notice(Notice { subject, reason, is_missing: false });
+            }
+        }
+    }
+
     /// The stacks; `None` where the form does not hold them.
     ///
     /// A node called `other` may stand for what was left out, and what a function of that name calls is left out, too. And

@@ -146,6 +146,7 @@ impl<'a> Question<'a> {
         let all = |sums| Part { query: self.query.clone(), labels: Vec::new(), sums };
         if self.labels.is_empty() {
             let found = self.ask(&self.query, span, Want::Timeline).await?;
+            found.check_sum(&self.query, span, self.report);
             return Ok(finished(vec![all(found.timeline.sums().collect())]));
         }
         // Each label by itself: which have more than one value, and how many.
@@ -212,6 +213,9 @@ impl<'a> Question<'a> {
 
     async fn divide_once(&self, part: &Part, name: &str, span: Span) -> Result<Vec<Part>, Error> {
         let found = self.ask(&part.query, span, Want::GroupBy(name)).await?;
+        if part.labels.is_empty() {
+            found.check_sum(&self.query, span, self.report);
+        }
         let mut left: Sums = found.timeline.sums().collect();
         let mut parts = Vec::new();
         for (value, line) in found.groups.iter().filter(|(value, _)| !value.is_empty()) {

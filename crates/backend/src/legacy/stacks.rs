@@ -5,10 +5,10 @@ use flamesql_profile::{Labels, StackTree, pprof};
 use super::{
     Legacy,
     query::Query,
-    render::{Rendered, Want, render},
+    render::{Want, render},
     time::{BUCKET, Span, time},
 };
-use crate::{Backend, Error, ErrorKind, Grouping, Notice, Report, Select, StackGroup};
+use crate::{Backend, Error, ErrorKind, Grouping, Report, Select, StackGroup};
 
 /// The stacks of one group; `None` if there are none.
 pub(super) async fn group(
@@ -35,7 +35,7 @@ pub(super) async fn group(
     if tree.is_empty() {
         return Ok(None);
     }
-    check_sum(&query, &rendered, report);
+    rendered.check_sum(&query, span, report);
     // The first bucket with data, where the timeline is that fine.
     let first = rendered.timeline.sums().next().map(|(at, _)| at);
     let first = first.filter(|_| rendered.timeline.step == BUCKET).unwrap_or(span.start);
@@ -60,20 +60,4 @@ async fn whole(
         return Err(legacy.calls.damaged(path, "a profile without a type"));
     }
     profile.tree(0).map_err(Error::sum)
-}
-
-/// An app that is kept as an average has stacks that add up to less than its timeline does.
-fn check_sum(query: &Query, rendered: &Rendered, report: &Report) {
-    if rendered.timeline.step != BUCKET {
-        return;
-    }
-    let stacks = rendered.levels.total;
-    let timeline: i128 = rendered.timeline.sums().map(|(_, sum)| sum).sum();
-    if i128::from(stacks) != timeline {
-        let reason = format!(
-            "its stacks come to {stacks} and its series to {timeline}: the server keeps an average of it, or thinned it out"
-        );
-        let subject = query.app().to_owned();
-        report.add_notice(Notice { subject, reason, is_missing: false });
-    }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::rpc::{fault, shown_type};
 use crate::{
     Error, ErrorKind, Report,
-    http::{Body, Client, Request, Response},
+    http::{Answer, Body, Client, Request, Response},
 };
 
 /// A generation of servers that behave alike.
@@ -91,6 +91,7 @@ pub(super) async fn probe(client: &Client) -> Result<(Generation, Option<String>
         path: path.to_owned(),
         headers: Vec::new(),
         body,
+        answer: Answer::List,
         is_passing: |_| true,
     };
     let post = |content_type, bytes: &'static [u8]| Body::Post {

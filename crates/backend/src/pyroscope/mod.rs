@@ -1,7 +1,7 @@
 //! Pyroscope 1.x and 2.x, and Phlare: servers that speak `querier.v1.QuerierService` over Connect.
 //!
 //! `rpc.rs` makes one call and reads its errors, `generation.rs` says what a server honours, ignores and lacks, and
-//! `both.rs` what is different where a server reads from two storages, and
+//! `both.rs` what is different where a server reads from two storages, `shapes.rs` how much memory an answer takes, and
 //! `millis.rs` how a half-open range is asked in milliseconds that are closed at both ends. On these stand `series.rs`,
 //! `stacks.rs`, `names.rs` and `profiles.rs`, one for each kind of question.
 
@@ -12,6 +12,7 @@ mod names;
 mod profiles;
 mod rpc;
 mod series;
+mod shapes;
 mod stacks;
 
 use std::{

@@ -14,17 +14,33 @@ use flamesql_proto::{
 };
 use flamesql_selector::{Matcher, Selector};
 
-use super::{Pyroscope, rpc::Method};
-use crate::{Bins, Error, GroupBy, Grouping, LabelSet, MetaQuery, Report, Select};
+use super::{Pyroscope, rpc::Method, shapes};
+use crate::{Bins, Error, GroupBy, Grouping, LabelSet, MetaQuery, Report, Select, http::Answer};
 
-const PROFILE_TYPES: Method =
-    Method { path: "/querier.v1.QuerierService/ProfileTypes", what: "list the profile types" };
-const LABEL_NAMES: Method =
-    Method { path: "/querier.v1.QuerierService/LabelNames", what: "list the label names" };
-const LABEL_VALUES: Method =
-    Method { path: "/querier.v1.QuerierService/LabelValues", what: "list the values of a label" };
-const SERIES: Method =
-    Method { path: "/querier.v1.QuerierService/Series", what: "list the label sets" };
+const PROFILE_TYPES: Method = Method {
+    path: "/querier.v1.QuerierService/ProfileTypes",
+    what: "list the profile types",
+    answer: Answer::List,
+    shape: &shapes::PROFILE_TYPES,
+};
+const LABEL_NAMES: Method = Method {
+    path: "/querier.v1.QuerierService/LabelNames",
+    what: "list the label names",
+    answer: Answer::List,
+    shape: &shapes::NAMES,
+};
+const LABEL_VALUES: Method = Method {
+    path: "/querier.v1.QuerierService/LabelValues",
+    what: "list the values of a label",
+    answer: Answer::List,
+    shape: &shapes::NAMES,
+};
+const SERIES: Method = Method {
+    path: "/querier.v1.QuerierService/Series",
+    what: "list the label sets",
+    answer: Answer::List,
+    shape: &shapes::LABEL_SETS,
+};
 
 /// The label that stands for the profile type.
 const PROFILE_TYPE: &str = "__profile_type__";

@@ -16,14 +16,19 @@ use super::{
     names,
     rpc::Method,
     series::Question,
+    shapes,
 };
 use crate::{
     Annotation, Error, ErrorKind, Exemplar, GroupBy, HeatmapCell, Notice, ProfileRow, Report,
-    Select, backend::only_all,
+    Select, backend::only_all, http::Answer,
 };
 
-pub(super) const HEATMAP: Method =
-    Method { path: "/querier.v1.QuerierService/SelectHeatmap", what: "ask for a heat map" };
+pub(super) const HEATMAP: Method = Method {
+    path: "/querier.v1.QuerierService/SelectHeatmap",
+    what: "ask for a heat map",
+    answer: Answer::List,
+    shape: &shapes::HEATMAP,
+};
 
 const SECOND: i64 = 1000;
 /// Ranges up to here are looked through millisecond by millisecond as they are.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, ErrorKind, Report,
-    http::{Body, Client, Request, Response},
+    http::{Answer, Body, Client, Request, Response},
+    room::{self, Shape},
 };
 
 const BINARY: &str = "application/proto";
@@ -30,6 +31,9 @@ pub(super) struct Rpc {
 pub(super) struct Method {
     pub(super) path: &'static str,
     pub(super) what: &'static str,
+    pub(super) answer: Answer,
+    /// What its answer takes in memory.
+    pub(super) shape: &'static Shape,
 }
 
 impl Rpc {
@@ -49,6 +53,11 @@ impl Rpc {
         report: &Report,
     ) -> Result<A, Error> {
         let body = self.send(method, question, report).await?;
+        let room = match self.json {
+            true => room::of_json(&body),
+            false => room::of_message(&body, method.shape),
+        };
+        self.client.check_room(method.what, method.answer, room)?;
         let answer = match self.json {
             true => serde_json::from_slice(&body).map_err(|error| error.to_string()),
             false => A::decode(body).map_err(|error| error.to_string()),
@@ -98,6 +107,7 @@ impl Rpc {
             // Long lists of ids and values are worth it; the way packs no small ones.
             headers: vec![("connect-protocol-version", "1"), ("content-encoding", "gzip")],
             body: Body::Post { content_type, bytes },
+            answer: method.answer,
             is_passing,
         };
         let response = self.client.send(&request, report).await?;

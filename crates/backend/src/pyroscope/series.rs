@@ -15,15 +15,19 @@ use super::{
     millis::{Millis, Part, parts, seconds, time},
     names,
     rpc::Method,
-    stacks,
+    shapes, stacks,
 };
 use crate::{
     Annotation, Bins, Error, ErrorKind, GroupBy, Grouping, MetaQuery, Report, Select, SeriesAnswer,
-    backend::only_all, digest::overflow,
+    backend::only_all, digest::overflow, http::Answer,
 };
 
-pub(super) const SELECT_SERIES: Method =
-    Method { path: "/querier.v1.QuerierService/SelectSeries", what: "ask for a series" };
+pub(super) const SELECT_SERIES: Method = Method {
+    path: "/querier.v1.QuerierService/SelectSeries",
+    what: "ask for a series",
+    answer: Answer::List,
+    shape: &shapes::SERIES,
+};
 
 /// From here on a double does not hold every whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -83,7 +87,8 @@ impl<'a> Question<'a> {
             let points = points.into_iter().map(|point| (point.timestamp + 1 - step, point.value));
             // The first point lies before the range, and is not complete on all storages.
             let points = points.filter(|(start, _)| (range.start..range.end).contains(start));
-            (names::public(labels), points.collect())
+            let labels = labels.into_iter().map(|label| (label.name, label.value));
+            (labels.collect(), points.collect())
         });
         Ok(series.collect())
     }
@@ -194,14 +199,19 @@ impl<'a> Question<'a> {
     async fn exact(&self, labels: &Labels, range: Millis) -> Result<i64, Error> {
         let mut selector = self.selector.clone();
         for name in &self.group_by {
-            selector.push(Matcher::equal(name, labels.get(name).unwrap_or_default()));
+            let value = labels.get(name).unwrap_or_default();
+            // What this server cannot be asked for it cannot have, so that it is missing from all there is.
+            let is_written = is_label_name(name) || self.source.generation.reads_quoted_names();
+            if is_written || !value.is_empty() {
+                selector.push(Matcher::equal(name, value));
+            }
         }
         let select = Select::new(self.profile_type.clone(), selector, range.range());
         stacks::total(self.source, &select, range, self.report).await
     }
 }
 
-/// Points by series, each at the start of its bin.
+/// Points by series, with all labels that were asked for, each at the start of its bin.
 type Found = Vec<(Labels, Vec<(i64, f64)>)>;
 
 pub(super) async fn series(
@@ -241,7 +251,7 @@ pub(super) async fn series(
         // No profile with a value, no row.
         if value != 0 {
             let at = bins.place(start, select);
-            *sums.entry(labels).or_default().entry(at).or_default() += i128::from(value);
+            *sums.entry(labels.public()).or_default().entry(at).or_default() += i128::from(value);
         }
     }
     let mut series = Vec::with_capacity(sums.len());
@@ -267,7 +277,7 @@ pub(super) async fn groups(
     let Some(range) = source.millis(select.range) else { return Ok(Vec::new()) };
     let found = question.bins(range, range.len(), range.start).await?;
     let has_value = |points: &[(i64, f64)]| points.iter().any(|(_, value)| *value != 0.0);
-    Ok(found.into_iter().filter(|(_, p)| has_value(p)).map(|(labels, _)| labels).collect())
+    Ok(found.into_iter().filter(|(_, p)| has_value(p)).map(|(labels, _)| labels.public()).collect())
 }
 
 /// The bins that a server is asked for, and where their values go.

@@ -15,18 +15,27 @@ use super::{
     millis::{Millis, time},
     rpc::Method,
     series::wrapped,
+    shapes,
 };
-use crate::{Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup};
+use crate::{Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup, http::Answer};
 
-pub(super) const MERGE: Method =
-    Method { path: "/querier.v1.QuerierService/SelectMergeStacktraces", what: "ask for stacks" };
+pub(super) const MERGE: Method = Method {
+    path: "/querier.v1.QuerierService/SelectMergeStacktraces",
+    what: "ask for stacks",
+    answer: Answer::Stacks,
+    shape: &shapes::STACKS,
+};
 const MERGE_SPANS: Method = Method {
     path: "/querier.v1.QuerierService/SelectMergeSpanProfile",
     what: "ask for the stacks of spans",
+    answer: Answer::Stacks,
+    shape: &shapes::SPANS,
 };
 const MERGE_PROFILE: Method = Method {
     path: "/querier.v1.QuerierService/SelectMergeProfile",
     what: "ask for stacks as pprof",
+    answer: Answer::Stacks,
+    shape: &shapes::BYTES,
 };
 
 /// The id of no profile.
@@ -186,14 +195,23 @@ impl<'a> Question<'a> {
     }
 
     /// Asks for both answers, and once more if one does not fit the other: data came in between.
+    ///
+    /// Both are of one form: a tree and pprof may call one function by two names, such as one that has no symbol.
     async fn twice<T>(
         &self,
         Millis { start, end }: Millis,
         subtract: impl Fn(StackTree, StackTree) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         for _ in 0..2 {
-            let (all, border) =
+            let ((mut all, of_all), (mut border, of_border)) =
                 future::try_join(self.ask(start, end + 1), self.ask(end, end + 1)).await?;
+            match (of_all, of_border) {
+                (Form::Pprof, Form::Tree) if !border.is_empty() => {
+                    border = self.pprof(end, end + 1).await?;
+                }
+                (Form::Tree, Form::Pprof) => all = self.pprof(start, end + 1).await?,
+                _ => {}
+            }
             if let Some(answer) = subtract(all, border)? {
                 return Ok(answer);
             }
@@ -208,13 +226,13 @@ impl<'a> Question<'a> {
     }
 
     /// What the server has between two milliseconds, both included in its own way.
-    async fn ask(&self, start: i64, end: i64) -> Result<StackTree, Error> {
+    async fn ask(&self, start: i64, end: i64) -> Result<(StackTree, Form), Error> {
         let merged = match &self.only {
             Only::Spans(_) => self.spans(start, end).await?,
             _ => match self.merge(start, end).await {
-                // The server's own limit is lower; pprof has none.
+                // The server's own limit is lower; pprof has none, or one of its own.
                 Err(error) if error.to_string().contains("max flamegraph nodes limit") => {
-                    return self.pprof(start, end).await;
+                    return Ok((self.pprof(start, end).await?, Form::Pprof));
                 }
                 merged => merged?,
             },
@@ -226,10 +244,10 @@ impl<'a> Question<'a> {
         if self.max_nodes > 1 && is_cut(&tree, self.max_nodes) {
             return match &self.only {
                 Only::Spans(_) => Err(self.too_many()),
-                _ => self.pprof(start, end).await,
+                _ => Ok((self.pprof(start, end).await?, Form::Pprof)),
             };
         }
-        Ok(tree)
+        Ok((tree, Form::Tree))
     }
 
     fn too_many(&self) -> Error {
@@ -279,7 +297,7 @@ impl<'a> Question<'a> {
         Ok(Merged { tree: answer.tree, graph: answer.flamegraph })
     }
 
-    /// As pprof, which is never cut, and takes several times as long.
+    /// As pprof, which is cut only where a server is told to, and takes several times as long.
     async fn pprof(&self, start: i64, end: i64) -> Result<StackTree, Error> {
         let mut question = SelectMergeProfileRequest {
             profile_type_id: self.id.clone(),
@@ -321,6 +339,14 @@ impl<'a> Question<'a> {
         let what = format!("cannot read the stacks of {}: {error}", self.source.rpc.base());
         Error::new(ErrorKind::Unreadable, what).with_source(error)
     }
+}
+
+/// How stacks were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As a tree or a flame graph, which have the same names.
+    Tree,
+    Pprof,
 }
 
 /// Stacks in one of the forms in which a server answers, whatever it was asked for.
