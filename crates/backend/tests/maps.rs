@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use flamesql_backend::{
-    Annotation, Backend, Error, Exemplar, HeatmapCell, Proxy, PyroscopeOptions, Report, Select,
-    Server,
+    Annotation, Backend, Error, ErrorKind, Exemplar, HeatmapCell, Proxy, PyroscopeOptions, Report,
+    Select, Server,
 };
 use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
 use flamesql_proto::{
@@ -45,7 +45,7 @@ async fn server(
             vec![Do::Send(answer(200, &[("Content-Type", "application/json")], FLAGS))]
         } else if head.contains("/LabelNames ") {
             let names = ["__name__", "pod"].map(str::to_owned).to_vec();
-            proto(&LabelNamesResponse { names, ..Default::default() })
+            proto(&LabelNamesResponse { names })
         } else if head.contains("/SelectMergeStacktraces ") {
             // Whether it reads from both storages.
             proto(&SelectMergeStacktracesResponse::default())
@@ -114,7 +114,10 @@ fn slot(end: i64, cells: &[(f64, i32)], exemplars: Vec<v1::Exemplar>) -> Heatmap
     }
 }
 
-fn map(series: Vec<(&[(&str, &str)], Vec<HeatmapSlot>)>) -> Option<SelectHeatmapResponse> {
+/// Labels, and what they have.
+type Slots<'a> = (&'a [(&'a str, &'a str)], Vec<HeatmapSlot>);
+
+fn map(series: Vec<Slots<'_>>) -> Option<SelectHeatmapResponse> {
     let series = series.into_iter();
     let series = series.map(|(labels, slots)| HeatmapSeries { labels: pairs(labels), slots });
     Some(SelectHeatmapResponse { series: series.collect() })
@@ -346,4 +349,18 @@ async fn annotations_are_those_of_points() {
         value: value.to_owned(),
     };
     assert_eq!(rows, [note("half"), note("limit")]);
+}
+
+/// As Phlare, whose points have none: nothing would be an answer that is wrong.
+#[tokio::test]
+async fn annotations_are_refused_where_points_have_none() {
+    let server = Faulty::start(|_, seen| {
+        let is_types = seen.head.starts_with("GET /querier.v1.QuerierService/ProfileTypes ");
+        assert!(!seen.head.contains("/SelectSeries "));
+        vec![Do::Send(answer(if is_types { 405 } else { 404 }, &[], b""))]
+    })
+    .await;
+    let error = source(&server).await.annotations(&select(60), &Report::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("Pyroscope 1.14"), "{error}");
 }

@@ -162,6 +162,14 @@ pub(super) async fn annotations(
     report: &Report,
 ) -> Result<Vec<Annotation>, Error> {
     only_all(source.generation.kind(), &select.only)?;
+    if matches!(source.generation, Generation::V1Before14 | Generation::Phlare) {
+        let what = format!(
+            "list annotations at {}: Pyroscope 1.14 and later have them, and this is {}",
+            source.rpc.base(),
+            source.generation
+        );
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
     let Some(range) = source.millis(select.range) else { return Ok(Vec::new()) };
     let question = Question::new(source, select, &GroupBy::All, report).await?;
     let step = Step::of_columns(select.range).nanos() / 1_000_000;
