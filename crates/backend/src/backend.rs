@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
-use flamesql_profile::{ProfileType, StackTree, Step, TimeRange, format_duration};
+use flamesql_profile::{ProfileType, StackTree, Step, TimeRange, Timestamp, format_duration};
+use flamesql_selector::Selector;
 use futures::stream::BoxStream;
 
 use crate::{
@@ -129,10 +130,39 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(has_none(self, "annotations", select))
     }
 
+    /// When the oldest and the newest profile were taken; `None` if there is none.
+    ///
+    /// A source at hand that does not say otherwise lists its profiles to find out. Of one that is not
+    /// ([`Capabilities::is_finite`]) that would be without end, so this is [`ErrorKind::Unsupported`].
+    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let Capabilities { kind, is_finite, .. } = self.capabilities();
+        if !is_finite {
+            let what = format!("ask since when there are profiles: a {kind} source does not tell");
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        let mut times = None;
+        for profile_type in self.profile_types(TimeRange::ALL).await? {
+            let select = Select::new(profile_type, Selector::all(), TimeRange::ALL);
+            for profile in self.profiles(&select, &Report::new()).await? {
+                times = with_time(times, profile.time);
+            }
+        }
+        Ok(times)
+    }
+
     /// What was skipped or repaired so far.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }
+}
+
+/// The first and the last time, one more taken in.
+pub(crate) fn with_time(
+    times: Option<(Timestamp, Timestamp)>,
+    time: Timestamp,
+) -> Option<(Timestamp, Timestamp)> {
+    let (first, last) = times.unwrap_or((time, time));
+    Some((first.min(time), last.max(time)))
 }
 
 fn has_none<B: Backend + ?Sized>(source: &B, what: &str, select: &Select) -> Error {

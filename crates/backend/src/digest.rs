@@ -195,6 +195,11 @@ impl Digest {
         self.rows(kind, series).any(|(_, value)| value != 0)
     }
 
+    /// Whether any series has a sample of any type that is not 0.
+    pub(crate) fn has_any_data(&self) -> bool {
+        self.values.iter().flatten().any(|value| *value != 0)
+    }
+
     /// Stacks and values of one type in one series.
     pub(crate) fn rows(
         &self,

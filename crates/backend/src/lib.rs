@@ -74,7 +74,7 @@ pub use self::{
     memory::Memory,
     query::{
         Annotation, Bins, Exemplar, GroupBy, Grouping, HeatmapCell, LabelSet, MetaQuery, Only,
-        ProfileRow, Select, SeriesAnswer, StackGroup,
+        ProfileRow, Select, SeriesAnswer, StackGroup, is_uuid,
     },
     report::{Coverage, Report},
     split::Split,

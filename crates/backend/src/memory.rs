@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use crate::{
     Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, OnlyCapabilities,
     ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream, Weigh,
-    backend::only_all,
+    backend::{only_all, with_time},
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
@@ -172,6 +172,13 @@ impl Backend for Memory {
 
     async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
         Ok(self.default_type.clone())
+    }
+
+    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let digests = self.digests();
+        let times = digests.iter().filter(|digest| digest.has_any_data());
+        let times = times.map(|digest| group::floored(digest, self.capabilities.grain));
+        Ok(times.fold(None, with_time))
     }
 
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {

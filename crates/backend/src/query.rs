@@ -43,6 +43,19 @@ pub enum Only {
     Profiles(Vec<String>),
 }
 
+/// Whether an id is a UUID, as servers call their profiles: hexadecimal digits of either case, 8-4-4-4-12.
+///
+/// ```
+/// assert!(flamesql_backend::is_uuid("c442d838-5285-4d13-94e2-11ceebfd2187"));
+/// assert!(!flamesql_backend::is_uuid("c442d838-5285-4d13-94e2"));
+/// ```
+pub fn is_uuid(id: &str) -> bool {
+    let mut parts = id.split('-');
+    [8, 4, 4, 4, 12].iter().all(|len| {
+        parts.next().is_some_and(|p| p.len() == *len && p.bytes().all(|b| b.is_ascii_hexdigit()))
+    }) && parts.next().is_none()
+}
+
 /// What is kept apart in an answer; all else is added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grouping {

@@ -335,6 +335,10 @@ impl Backend for Split {
             .await
     }
 
+    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        self.inner.first_and_last().await
+    }
+
     async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
         self.inner.default_profile_type().await
     }

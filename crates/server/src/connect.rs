@@ -19,7 +19,7 @@ use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Served,
+    ServeOptions, Served,
     fault::{Code, Fault},
 };
 
@@ -42,9 +42,23 @@ where
     A: Message + Serialize + 'static,
     F: Future<Output = Result<A, Fault>> + Send + 'static,
 {
+    method_within(|options| options.max_body_bytes, answer)
+}
+
+/// The same of messages of another size.
+pub(crate) fn method_within<Q, A, F>(
+    max: fn(&ServeOptions) -> usize,
+    answer: fn(Served, Asked<Q>) -> F,
+) -> MethodRouter<Served>
+where
+    Q: Message + Default + DeserializeOwned + 'static,
+    A: Message + Serialize + 'static,
+    F: Future<Output = Result<A, Fault>> + Send + 'static,
+{
     post(move |State(served): State<Served>, request: Request| async move {
         let guise = served.options().guise;
-        let answer = call(served, request, answer).await;
+        let max = max(served.options());
+        let answer = call(served, request, max, answer).await;
         answer.unwrap_or_else(|fault| guise.wrapped(fault).into_response())
     })
     .fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]) })
@@ -53,6 +67,7 @@ where
 async fn call<Q, A, F>(
     served: Served,
     request: Request,
+    max: usize,
     answer: fn(Served, Asked<Q>) -> F,
 ) -> Result<Response, Fault>
 where
@@ -66,18 +81,16 @@ where
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Ok((status, [(accept, format!("{JSON}, {BINARY}"))]).into_response());
     };
-    let bytes = served.read(body).await?;
+    let bytes = served.read(body, max).await?;
     let message: Q = form.read(&bytes)?;
     let asked = Asked { message, takes_utf8_names: takes_utf8_names(&head.headers) };
     let limit = served.options().timeout;
     let limit = asked_limit(&head.headers)?.map_or(limit, |asked| asked.min(limit));
-    let too_late =
-        || Fault::new(Code::DeadlineExceeded, format!("no answer within {} ms", limit.as_millis()));
     if limit.is_zero() {
-        return Err(too_late());
+        return Err(Fault::too_late(limit));
     }
     let answer = tokio::time::timeout(limit, answer(served, asked)).await;
-    let answer = answer.map_err(|_| too_late())??;
+    let answer = answer.map_err(|_| Fault::too_late(limit))??;
     Ok(([(CONTENT_TYPE, form.name())], Body::from(form.write(&answer)?)).into_response())
 }
 

@@ -1,6 +1,6 @@
 //! What goes wrong, as the Connect protocol says it: a code and a text (<https://connectrpc.com/docs/protocol#error-codes>).
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
@@ -100,6 +100,11 @@ impl Fault {
             Layer::Innermost => format!("{grpc}{}", self.message),
         };
         Self::new(self.code, Body { code: self.code.name(), message: &message }.text())
+    }
+
+    /// There is no answer in time.
+    pub(crate) fn too_late(limit: Duration) -> Self {
+        Self::new(Code::DeadlineExceeded, format!("no answer within {} ms", limit.as_millis()))
     }
 
     /// The question makes no sense.

@@ -14,7 +14,7 @@ use crate::{
     connect::Asked,
     fault::{Code, Fault},
     private,
-    question::Millis,
+    question::{Millis, check_names},
     series::{Grid, exemplar, step_millis},
 };
 
@@ -50,6 +50,7 @@ pub(crate) async fn select_heatmap(
         }
         (HeatmapQueryType::Individual, _) => {}
     }
+    check_names("group_by", &message.group_by)?;
     let grid = Grid::new(millis, step);
     let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
     let Some(chosen) = chosen else { return Ok(SelectHeatmapResponse::default()) };

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use flamesql_backend::{Only, Report, Select};
+use flamesql_backend::{Only, Report, Select, is_uuid};
 
 use crate::{Served, fault::Fault};
 
@@ -28,13 +28,6 @@ pub(crate) async fn resolved(served: &Served, select: &mut Select) -> Result<(),
     let ids = profiles.into_iter().map(|profile| profile.id);
     select.only = Only::Profiles(ids.filter(|id| asked.contains(&*shown(id))).collect());
     Ok(())
-}
-
-fn is_uuid(id: &str) -> bool {
-    let mut parts = id.split('-');
-    [8, 4, 4, 4, 12].iter().all(|len| {
-        parts.next().is_some_and(|p| p.len() == *len && p.bytes().all(|b| b.is_ascii_hexdigit()))
-    }) && parts.next().is_none()
 }
 
 /// A UUID of version 8, whose bits are whoever makes it to fill: here with a hash of the id, FNV-1a of 128 bits.

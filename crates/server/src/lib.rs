@@ -34,6 +34,7 @@ mod fault;
 mod guard;
 mod guise;
 mod metrics;
+mod place;
 
 // What a question says.
 mod ids;

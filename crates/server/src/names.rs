@@ -18,7 +18,7 @@ use crate::{
     connect::Asked,
     fault::Fault,
     private::{self, Parted},
-    question::{Millis, selectors},
+    question::{Millis, check_names, selectors},
 };
 
 pub(crate) async fn profile_types(
@@ -95,6 +95,7 @@ pub(crate) async fn series(
     Asked { message, .. }: Asked<SeriesRequest>,
 ) -> Result<SeriesResponse, Fault> {
     let millis = Millis::of_names(message.start, message.end, served.options())?;
+    check_names("label_names", &message.label_names)?;
     let meta = Meta::new(&served, millis, &message.matchers).await?;
     let guise = served.options().guise;
     let mut sets: BTreeSet<Vec<(String, String)>> = BTreeSet::new();

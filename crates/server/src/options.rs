@@ -15,11 +15,14 @@ pub struct ServeOptions {
     pub version: String,
     /// The longest range of one question; `None` is any.
     pub max_range: Option<Step>,
-    /// The largest body of a question, inflated.
+    /// The largest body of a question, inflated. In memory a message may be some twelve times as large.
     pub max_body_bytes: usize,
-    /// How many questions are answered at a time; the others wait.
+    /// The largest body that profiles are pushed in, inflated.
+    pub max_push_bytes: usize,
+    /// How many questions are answered at a time; the others wait. A large answer counts until its client has taken it.
     pub max_concurrent: usize,
-    /// How long an answer may take, the wait included.
+    /// How long an answer may take, the wait and the reading of the question included. Who has not taken an answer by
+    /// then does not keep others waiting any longer.
     pub timeout: Duration,
     /// Where pushed profiles go. Without it pushing is unknown here.
     pub push: Option<Memory>,
@@ -35,7 +38,8 @@ impl Default for ServeOptions {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             max_range: None,
-            max_body_bytes: 32 << 20,
+            max_body_bytes: 4 << 20,
+            max_push_bytes: 32 << 20,
             max_concurrent: 32,
             timeout: Duration::from_secs(120),
             push: None,

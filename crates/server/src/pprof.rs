@@ -48,7 +48,7 @@ pub(crate) async fn merge_profile(
     };
     let site = CallSite(call_site(message.stack_trace_selector.as_ref()));
     let profile_type = profile_type(&message.profile_type_id)?;
-    aside(move || message_of(&profile_type, &site.keep(&tree), max_nodes, millis)).await
+    aside(move || message_of(&profile_type, &site.keep(tree), max_nodes, millis)).await
 }
 
 /// A tree as pprof that was taken at the end of its range.

@@ -3,7 +3,7 @@
 use flamesql_backend::{Only, Select};
 use flamesql_profile::{ProfileType, TimeRange, Timestamp};
 use flamesql_proto::types::v1::StackTraceSelector;
-use flamesql_selector::{Filter, Selector, is_label_name};
+use flamesql_selector::{Filter, MAX_LEN, Selector, is_label_name};
 
 use crate::{Guise, ServeOptions, fault::Fault, private::Parted};
 
@@ -12,6 +12,12 @@ const HOUR_MILLIS: i64 = 3_600_000;
 /// How many nodes an answer has unless it is asked for another number, and at most.
 const DEFAULT_NODES: i64 = 8192;
 const MAX_NODES: i64 = 1 << 20;
+
+/// How many labels a question names at most: each is looked for in each series.
+pub(crate) const MAX_NAMES: usize = 10_000;
+
+/// How many regexes a question has at most.
+const MAX_REGEXES: usize = 100;
 
 /// A range in milliseconds, both ends included: a profile is in it if its nanoseconds are not before the start and not
 /// after the end.
@@ -128,6 +134,9 @@ pub(crate) fn selector(text: &str, guise: Guise) -> Result<Selector, Fault> {
         "" => return Err(fail("unknown position", "unexpected end of input")),
         _ => Selector::parse(text),
     };
+    if let Ok(parsed) = &parsed {
+        check_matchers(parsed)?;
+    }
     let parsed = parsed.and_then(|selector| Filter::new(&selector).map(|_| selector));
     if let Ok(parsed) = &parsed
         && !guise.knows_quoted_names()
@@ -141,17 +150,39 @@ pub(crate) fn selector(text: &str, guise: Guise) -> Result<Selector, Fault> {
     })
 }
 
+/// Refuses more conditions than anyone has use for, before regexes are compiled: each may take megabytes.
+fn check_matchers(selector: &Selector) -> Result<(), Fault> {
+    let n_regexes = selector.matchers.iter().filter(|matcher| matcher.op.is_regex()).count();
+    for (what, n, max) in
+        [("matchers", selector.matchers.len(), MAX_NAMES), ("regexes", n_regexes, MAX_REGEXES)]
+    {
+        if n > max {
+            return Err(Fault::invalid(format!("{n} {what}: at most {max} may be given")));
+        }
+    }
+    Ok(())
+}
+
 /// All selectors at once: who is chosen is so by each of them. None chooses all. Of an older server they are several
 /// choices, each of which is enough.
 pub(crate) fn selectors(texts: &[String], guise: Guise) -> Result<Vec<Parted>, Fault> {
     if guise.unites_selectors() && texts.len() > 1 {
         return texts.iter().map(|text| Parted::new(&selector(text, guise)?)).collect();
     }
+    // What one may have, all of them may: they are met at once.
+    let bytes: usize = texts.iter().map(String::len).sum();
+    if bytes > MAX_LEN {
+        return Err(Fault::invalid(format!(
+            "{} selectors have {bytes} bytes: at most {MAX_LEN} may be given",
+            texts.len()
+        )));
+    }
     let mut all = Selector::all();
     for text in texts {
         for matcher in selector(text, guise)?.matchers {
             all.push(matcher);
         }
+        check_matchers(&all)?;
     }
     Ok(vec![Parted::new(&all)?])
 }
@@ -219,6 +250,16 @@ pub(crate) fn max_nodes(asked: Option<i64>, guise: Guise) -> Result<usize, Fault
                 format!("max flamegraph nodes limit must be set (max allowed {MAX_NODES})");
             Fault::invalid(message)
         }),
+    }
+}
+
+/// Refuses more names of labels than anyone has use for.
+pub(crate) fn check_names(field: &str, names: &[String]) -> Result<(), Fault> {
+    match names.len() {
+        n if n > MAX_NAMES => Err(Fault::invalid(format!(
+            "{field} has {n} names of labels: at most {MAX_NAMES} may be given"
+        ))),
+        _ => Ok(()),
     }
 }
 

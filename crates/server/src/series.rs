@@ -19,7 +19,7 @@ use crate::{
     ids,
     names::pairs,
     private,
-    question::{Millis, between, call_site, select},
+    question::{Millis, between, call_site, check_names, select},
 };
 
 const NANOS: i64 = 1_000_000;
@@ -31,6 +31,7 @@ pub(crate) async fn select_series(
     let step =
         step_millis(message.step).ok_or_else(|| Fault::invalid("step must be >= 1ms").inner())?;
     let millis = Millis::new(message.start, message.end, served.options())?;
+    check_names("group_by", &message.group_by)?;
     let grid = Grid::new(millis, step);
     let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
     let exemplars = message.exemplar_type();
@@ -242,7 +243,7 @@ async fn below(
     let mut series: BTreeMap<Labels, Vec<flamesql_profile::Point>> = BTreeMap::new();
     let mut groups = backend.stacks(select.clone(), grouping.clone(), report);
     while let Some(group) = groups.try_next().await? {
-        let value = site.keep(&group.tree).total()?;
+        let value = site.keep(group.tree).total()?;
         let point = flamesql_profile::Point { time: group.time, value };
         series.entry(group.labels).or_default().push(point);
     }
@@ -280,11 +281,11 @@ impl CallSite {
     }
 
     /// The stacks that begin so.
-    pub(crate) fn keep(&self, tree: &StackTree) -> StackTree {
+    pub(crate) fn keep(&self, tree: StackTree) -> StackTree {
         if self.0.is_empty() {
-            return tree.clone();
+            return tree;
         }
-        let marks = self.marks(tree);
+        let marks = self.marks(&tree);
         let values = tree.values().iter().zip(marks).map(|(value, mark)| value * i64::from(mark));
         tree.with_values(values.collect())
     }
@@ -330,7 +331,7 @@ mod tests {
         let tree = folded::decode(b"a;b;c 1\na;b 2\nb;a;b 4\na 8\n").unwrap().into_tree();
         let kept = |names: &[&str]| {
             let site = CallSite(names.iter().map(|name| (*name).to_owned()).collect());
-            site.keep(&tree).total().unwrap()
+            site.keep(tree.clone()).total().unwrap()
         };
         assert_eq!(kept(&["a", "b"]), 3);
         assert_eq!(kept(&["b"]), 4);

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use flamesql_backend::Backend;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower_http::{
+    CompressionLevel,
     catch_panic::CatchPanicLayer,
     compression::{CompressionLayer, predicate::SizeAbove},
     decompression::RequestDecompressionLayer,
@@ -22,15 +23,19 @@ use tower_http::{
 
 use crate::{
     Access, ServeOptions, about,
-    connect::method,
+    connect::{method, method_within},
     fault::{Code, Fault},
     guard, heatmap,
     metrics::{self, Metrics},
-    names, pprof, push, render, series, stacks, statistics,
+    names, place, pprof, push, render, series, stacks, statistics,
 };
 
 /// Smaller answers are sent as they are.
 const GZIP_FROM: u16 = 1400;
+/// What of the source is missing in an answer.
+const NOTICES: HeaderName = HeaderName::from_static("flamesql-missing");
+/// How much of that is told.
+const MAX_NOTICE: usize = 500;
 
 /// A source, and how it is served. Cloning gives another handle on the same.
 #[derive(Clone)]
@@ -39,7 +44,7 @@ pub struct Served(Arc<Inner>);
 struct Inner {
     backend: Arc<dyn Backend>,
     options: ServeOptions,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -53,6 +58,7 @@ impl Served {
     /// A server of this source.
     pub fn new(backend: Arc<dyn Backend>, options: ServeOptions) -> Self {
         let places = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
+        let places = Arc::new(places);
         Self(Arc::new(Inner { backend, options, places, metrics: Metrics::new() }))
     }
 
@@ -73,6 +79,9 @@ impl Served {
 
     /// The routes, to be served by a program of one's own. A request whose `Host` is no name of this machine is refused.
     pub fn router(self) -> Router {
+        // Whoever asks is near: what a better packing saves on the way is less than what it costs.
+        let packing = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+        let packing = packing.compress_when(SizeAbove::new(GZIP_FROM));
         let of_querier = |name: &str| format!("/querier.v1.QuerierService/{name}");
         let mut router = Router::new()
             .route(&of_querier("ProfileTypes"), method(names::profile_types))
@@ -98,14 +107,18 @@ impl Served {
             .route("/pyroscope/render-diff", get(render::render_diff))
             .route("/pyroscope/label-values", get(render::label_values));
         if self.0.options.push.is_some() {
-            router = router.route("/push.v1.PusherService/Push", method(push::push));
+            router = router.route(
+                "/push.v1.PusherService/Push",
+                method_within(|options| options.max_push_bytes, push::push),
+            );
         }
         router
+            .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
             .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
             .layer(middleware::from_fn_with_state(self.clone(), in_guise))
             .fallback(unknown)
             .layer(RequestDecompressionLayer::new())
-            .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_FROM)))
+            .layer(packing)
             .layer(CatchPanicLayer::custom(|_| {
                 Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
             }))
@@ -123,24 +136,47 @@ impl Served {
     }
 
     /// A whole body, if it is not too large.
-    pub(crate) async fn read(&self, body: Body) -> Result<Bytes, Fault> {
-        let max = self.0.options.max_body_bytes;
+    pub(crate) async fn read(&self, body: Body, max: usize) -> Result<Bytes, Fault> {
         axum::body::to_bytes(body, max).await.map_err(|error| {
             Fault::invalid(format!("cannot read the request, of {max} bytes at most: {error}"))
         })
     }
 }
 
-/// Lets so many be answered at a time as the options say. A client that went away gives its place back.
+/// Lets so many be answered at a time as the options say, each within its time. A client that went away gives its place
+/// back.
 async fn in_turn(State(served): State<Served>, request: Request, next: Next) -> Response {
     let limit = served.options().timeout;
-    match tokio::time::timeout(limit, served.0.places.acquire()).await {
-        Ok(place) => {
-            let _place = place.expect("it is never closed");
-            next.run(request).await
+    let end = tokio::time::Instant::now() + limit;
+    let places = Arc::clone(&served.0.places);
+    let place = match tokio::time::timeout_at(end, places.acquire_owned()).await {
+        Ok(place) => place.expect("it is never closed"),
+        Err(_) => {
+            let message = "too many requests are under way";
+            return Fault::new(Code::Unavailable, message).into_response();
         }
-        Err(_) => Fault::new(Code::Unavailable, "too many requests are under way").into_response(),
+    };
+    // Whoever sends his question slowly holds a place no longer than others.
+    match tokio::time::timeout_at(end, next.run(request)).await {
+        Ok(answer) => place::held(place, answer, end),
+        Err(_) => Fault::too_late(limit).into_response(),
     }
+}
+
+/// Says with each answer what of the source is missing in it: an answer has no other place for that.
+async fn with_notices(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    let missing: Vec<_> =
+        served.backend().notices().into_iter().filter(|notice| notice.is_missing).collect();
+    if let [first, ..] = missing.as_slice() {
+        let text = format!("{} skipped; {first}", missing.len());
+        // A header has no other letters; names of files may.
+        let text: String = text.chars().flat_map(char::escape_default).take(MAX_NOTICE).collect();
+        if let Ok(value) = HeaderValue::try_from(text) {
+            answer.headers_mut().insert(NOTICES, value);
+        }
+    }
+    answer
 }
 
 /// Passes over what the server is not supposed to have.

@@ -133,7 +133,7 @@ impl Question {
     async fn tree(&self, served: &Served) -> Result<StackTree, Fault> {
         let Some(select) = &self.select else { return Ok(StackTree::default()) };
         let tree = merged(served, select.clone()).await?;
-        Ok(self.site.keep(&tree))
+        Ok(self.site.keep(tree))
     }
 }
 

@@ -1,6 +1,8 @@
 //! All integration tests, so that there is one program to link.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+// What is too much, what breaks off, and what changes meanwhile.
+mod bad_input;
 // What every backend has to do, asked of this server by way of the adapter of Pyroscope.
 mod conformance;
 // Statuses, forms, limits, and who may ask.

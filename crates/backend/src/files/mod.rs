@@ -29,13 +29,15 @@ use tokio::{sync::mpsc, task};
 use crate::{
     Backend, Capabilities, Error, ErrorKind, Grouping, LabelSet, MetaQuery, Notice, Only,
     OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, StackGroup, StackStream, Weigh,
-    backend::only_all,
+    backend::{only_all, with_time},
     digest::Digest,
     group::{self, Matcher, SeriesSum, StackSum},
 };
 
 /// A larger file is refused before it is read: no decoder takes more.
 const MAX_FILE_BYTES: u64 = 2 << 30;
+/// So many summaries are looked through without a thread for it.
+const MAX_AT_ONCE: usize = 1000;
 
 /// How a folder is read.
 #[derive(Clone, Debug)]
@@ -152,6 +154,42 @@ impl Files {
     /// How many files there are to read.
     pub fn n_files(&self) -> usize {
         self.inner.entries.len()
+    }
+
+    /// Runs what asks about summaries alone: at once, if all of them are there and few, as no thread of its own is then
+    /// worth its while.
+    async fn about<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Job<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let is_known = |entry: &Entry| entry.summary.get().is_some();
+        if self.inner.entries.len() <= MAX_AT_ONCE && self.inner.entries.iter().all(is_known) {
+            return work(&self.inner, &Job::new(&|| true, Report::new()));
+        }
+        self.blocking(&Report::new(), work).await
+    }
+
+    /// Makes an answer of the series that a query is about; each may come several times.
+    async fn of_sets<T: Send + 'static>(
+        &self,
+        query: &MetaQuery,
+        answer: impl FnOnce(&mut dyn Iterator<Item = &LabelSet>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        query.profile_type.as_ref().map_or(Ok(()), five_parts)?;
+        let query = query.clone();
+        self.about(move |inner, job| {
+            let matcher = Matcher::new(&query.selector)?;
+            let asked = |set: &&LabelSet| {
+                query.profile_type.as_ref().is_none_or(|t| set.profile_type.matches(t))
+                    && matcher.matches(&set.labels, &set.profile_type)
+            };
+            let summaries = inner.summaries(job)?;
+            let concerned =
+                summaries.into_iter().filter(|(_, summary)| query.range.contains(summary.time));
+            let mut sets = concerned.flat_map(|(_, summary)| &summary.series).filter(asked);
+            Ok(answer(&mut sets))
+        })
+        .await
     }
 
     /// Runs what reads files where waiting for them hurts nobody, until it is done or nobody waits for it.
@@ -560,7 +598,7 @@ impl Backend for Files {
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
-        self.blocking(&Report::new(), move |inner, job| {
+        self.about(move |inner, job| {
             let types: BTreeSet<ProfileType> = inner
                 .summaries(job)?
                 .into_iter()
@@ -573,7 +611,7 @@ impl Backend for Files {
     }
 
     async fn default_profile_type(&self) -> Result<Option<ProfileType>, Error> {
-        self.blocking(&Report::new(), |inner, job| {
+        self.about(|inner, job| {
             if inner.entries.len() > 1 {
                 return Ok(None);
             }
@@ -582,22 +620,36 @@ impl Backend for Files {
         .await
     }
 
+    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        // What files are about is kept: none is read again.
+        self.about(|inner, job| {
+            let summaries = inner.summaries(job)?;
+            let with_data = summaries.iter().filter(|(_, summary)| !summary.series.is_empty());
+            Ok(with_data.fold(None, |times, (_, summary)| with_time(times, summary.time)))
+        })
+        .await
+    }
+
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
-        query.profile_type.as_ref().map_or(Ok(()), five_parts)?;
-        let query = query.clone();
-        self.blocking(&Report::new(), move |inner, job| {
-            let matcher = Matcher::new(&query.selector)?;
-            let asked = |set: &LabelSet| {
-                query.profile_type.as_ref().is_none_or(|t| set.profile_type.matches(t))
-                    && matcher.matches(&set.labels, &set.profile_type)
-            };
-            let sets: BTreeSet<&LabelSet> = inner
-                .summaries(job)?
-                .into_iter()
-                .filter(|(_, summary)| query.range.contains(summary.time))
-                .flat_map(|(_, summary)| summary.series.iter().filter(|set| asked(set)))
-                .collect();
-            Ok(sets.into_iter().cloned().collect())
+        self.of_sets(query, |sets| {
+            sets.collect::<BTreeSet<&LabelSet>>().into_iter().cloned().collect()
+        })
+        .await
+    }
+
+    async fn label_names(&self, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        self.of_sets(query, |sets| {
+            let names = sets.flat_map(|set| set.labels.iter().map(|(name, _)| name));
+            names.collect::<BTreeSet<&str>>().into_iter().map(str::to_owned).collect()
+        })
+        .await
+    }
+
+    async fn label_values(&self, name: &str, query: &MetaQuery) -> Result<Vec<String>, Error> {
+        let name = name.to_owned();
+        self.of_sets(query, move |sets| {
+            let values = sets.filter_map(|set| set.labels.get(&name));
+            values.collect::<BTreeSet<&str>>().into_iter().map(str::to_owned).collect()
         })
         .await
     }

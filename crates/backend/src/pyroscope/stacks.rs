@@ -17,7 +17,9 @@ use super::{
     series::wrapped,
     shapes,
 };
-use crate::{Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup, http::Answer};
+use crate::{
+    Error, ErrorKind, Grouping, Notice, Only, Report, Select, StackGroup, http::Answer, is_uuid,
+};
 
 pub(super) const MERGE: Method = Method {
     path: "/querier.v1.QuerierService/SelectMergeStacktraces",
@@ -401,10 +403,4 @@ fn less(all: &StackTree, border: &StackTree) -> Result<Option<StackTree>, Error>
 
 fn is_hex(id: &str, len: usize) -> bool {
     id.len() == len && id.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-fn is_uuid(id: &str) -> bool {
-    let mut parts = id.split('-');
-    [8, 4, 4, 4, 12].iter().all(|len| parts.next().is_some_and(|part| is_hex(part, *len)))
-        && parts.next().is_none()
 }
