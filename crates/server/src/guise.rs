@@ -18,6 +18,8 @@ pub enum Guise {
     V115,
     /// Phlare 0.6.
     Phlare,
+    /// Pyroscope 0.37, which has other paths and answers.
+    Legacy,
 }
 
 impl Guise {
@@ -114,7 +116,7 @@ impl Guise {
             }
             (Self::V2 | Self::V1, format) => format,
             (Self::V115, ProfileFormat::Tree) => ProfileFormat::Tree,
-            (Self::V115 | Self::Phlare, _) => ProfileFormat::Flamegraph,
+            (Self::V115 | Self::Phlare | Self::Legacy, _) => ProfileFormat::Flamegraph,
         })
     }
 
@@ -122,7 +124,7 @@ impl Guise {
     pub(crate) fn lacks(self, path: &str) -> bool {
         let method = path.rsplit('/').next().unwrap_or_default();
         match self {
-            Self::V2 | Self::V1 => false,
+            Self::V2 | Self::V1 | Self::Legacy => false,
             Self::V115 => method == "SelectHeatmap",
             Self::Phlare => matches!(
                 method,
@@ -153,7 +155,7 @@ impl Guise {
     /// A fault as the outermost of several servers tells it, which has it from the next.
     pub(crate) fn wrapped(self, fault: Fault) -> Fault {
         match self {
-            Self::V2 => fault,
+            Self::V2 | Self::Legacy => fault,
             Self::V1 => fault.wrapped(""),
             Self::V115 | Self::Phlare => fault.wrapped("rpc error: code = InvalidArgument desc = "),
         }

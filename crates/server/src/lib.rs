@@ -44,6 +44,7 @@ mod question;
 // The answers.
 mod about;
 mod heatmap;
+mod legacy;
 mod names;
 mod pprof;
 mod push;

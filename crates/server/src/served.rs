@@ -22,10 +22,10 @@ use tower_http::{
 };
 
 use crate::{
-    Access, ServeOptions, about,
+    Access, Guise, ServeOptions, about,
     connect::{method, method_within},
     fault::{Code, Fault},
-    guard, heatmap,
+    guard, heatmap, legacy,
     metrics::{self, Metrics},
     names, place, pprof, push, render, series, stacks, statistics,
 };
@@ -82,6 +82,27 @@ impl Served {
         // Whoever asks is near: what a better packing saves on the way is less than what it costs.
         let packing = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
         let packing = packing.compress_when(SizeAbove::new(GZIP_FROM));
+        let guise = self.0.options.guise;
+        let router = match guise {
+            Guise::Legacy => legacy::routes(),
+            _ => self.routes(),
+        };
+        router
+            .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
+            .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
+            .layer(middleware::from_fn_with_state(self.clone(), in_guise))
+            .fallback(move || unknown(guise))
+            .layer(RequestDecompressionLayer::new())
+            .layer(packing)
+            .layer(CatchPanicLayer::custom(|_| {
+                Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
+            }))
+            .layer(middleware::from_fn(guard::only_this_machine))
+            .layer(middleware::from_fn_with_state(self.clone(), counted))
+            .with_state(self)
+    }
+
+    fn routes(&self) -> Router<Self> {
         let of_querier = |name: &str| format!("/querier.v1.QuerierService/{name}");
         let mut router = Router::new()
             .route(&of_querier("ProfileTypes"), method(names::profile_types))
@@ -113,18 +134,6 @@ impl Served {
             );
         }
         router
-            .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
-            .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
-            .layer(middleware::from_fn_with_state(self.clone(), in_guise))
-            .fallback(unknown)
-            .layer(RequestDecompressionLayer::new())
-            .layer(packing)
-            .layer(CatchPanicLayer::custom(|_| {
-                Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
-            }))
-            .layer(middleware::from_fn(guard::only_this_machine))
-            .layer(middleware::from_fn_with_state(self.clone(), counted))
-            .with_state(self)
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -181,14 +190,18 @@ async fn with_notices(State(served): State<Served>, request: Request, next: Next
 
 /// Passes over what the server is not supposed to have.
 async fn in_guise(State(served): State<Served>, request: Request, next: Next) -> Response {
-    match served.options().guise.lacks(request.uri().path()) {
-        true => unknown().await.into_response(),
+    let guise = served.options().guise;
+    match guise.lacks(request.uri().path()) {
+        true => unknown(guise).await,
         false => next.run(request).await,
     }
 }
 
-async fn unknown() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "404 page not found\n")
+async fn unknown(guise: Guise) -> Response {
+    match guise {
+        Guise::Legacy => legacy::unknown().await,
+        _ => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
 }
 
 /// Counts a request, and tells of it.

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::{shop, wire::Server};
 
-type Differences = &'static [(&'static str, &'static str)];
+pub(crate) type Differences = &'static [(&'static str, &'static str)];
 
 /// What this server answers otherwise, and why.
 const V2: Differences = &[
@@ -79,36 +79,37 @@ const AVERAGE: &str =
     "the average is of profiles as they happen to lie in its blocks; nobody asks for it";
 const TRACES: &str = "it made a label of the trace ids of samples";
 const TOTAL: &str = "a function called `total` is drawn with the name of the whole graph";
-const WORDS: &str = "the code is the same, the reason is in our words";
-const BUILD: (&str, &str) = ("plain GET /api/v1/status/buildinfo", "it is another program");
+pub(crate) const WORDS: &str = "the code is the same, the reason is in our words";
+pub(crate) const BUILD: (&str, &str) =
+    ("plain GET /api/v1/status/buildinfo", "it is another program");
 const FLAGS: (&str, &str) = (
     "plain POST /capabilities.v1.FeatureFlagsService/GetFeatureFlags",
     "the flag that matters is the same",
 );
 
 #[derive(Deserialize)]
-struct Recording {
+pub(crate) struct Recording {
     #[serde(rename = "t0_unix_seconds")]
-    t0: i64,
-    exchanges: Vec<Exchange>,
+    pub(crate) t0: i64,
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 #[derive(Deserialize)]
-struct Exchange {
-    name: String,
+pub(crate) struct Exchange {
+    pub(crate) name: String,
     method: Option<String>,
-    path: String,
+    pub(crate) path: String,
     #[serde(default)]
     request_headers: std::collections::BTreeMap<String, String>,
     request_b64: Option<String>,
     request_text: Option<String>,
-    status: u16,
-    content_type: Option<String>,
-    response_b64: Option<String>,
-    response_text: Option<String>,
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    pub(crate) response_b64: Option<String>,
+    pub(crate) response_text: Option<String>,
 }
 
-fn recording(name: &str) -> Recording {
+pub(crate) fn recording(name: &str) -> Recording {
     let file = format!("{name}.json");
     let path: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "..", "backend", "tests", "recorded", &file].iter().collect();

@@ -5,6 +5,8 @@
 mod bad_input;
 // What every backend has to do, asked of this server by way of the adapter of Pyroscope.
 mod conformance;
+// The guise of the legacy server.
+mod legacy;
 // Statuses, forms, limits, and who may ask.
 mod protocol;
 // What a real server answered, and this one.
