@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use flamesql_backend::{
     Backend, Capabilities, Error, Files, FilesOptions, Grouping, LabelSet, Memory, MetaQuery,
     ProfileRow, Report, Select, SeriesAnswer, StackStream,
@@ -254,27 +254,45 @@ impl Drop for Waiting {
     }
 }
 
-#[async_trait]
+/// What an asynchronous method of a trait gives.
+type Answered<'t, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 't>>;
+
 impl Backend for Endless {
     fn capabilities(&self) -> Capabilities {
         self.memory.capabilities()
     }
 
-    async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
-        self.memory.profile_types(range).await
+    fn profile_types<'s, 't>(&'s self, range: TimeRange) -> Answered<'t, Vec<ProfileType>>
+    where
+        's: 't,
+        Self: 't,
+    {
+        self.memory.profile_types(range)
     }
 
-    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
-        self.memory.label_sets(query).await
+    fn label_sets<'s, 'q, 't>(&'s self, query: &'q MetaQuery) -> Answered<'t, Vec<LabelSet>>
+    where
+        's: 't,
+        'q: 't,
+        Self: 't,
+    {
+        self.memory.label_sets(query)
     }
 
-    async fn series(
-        &self,
-        select: &Select,
-        grouping: &Grouping,
-        report: &Report,
-    ) -> Result<SeriesAnswer, Error> {
-        self.memory.series(select, grouping, report).await
+    fn series<'s, 'q, 'g, 'r, 't>(
+        &'s self,
+        select: &'q Select,
+        grouping: &'g Grouping,
+        report: &'r Report,
+    ) -> Answered<'t, SeriesAnswer>
+    where
+        's: 't,
+        'q: 't,
+        'g: 't,
+        'r: 't,
+        Self: 't,
+    {
+        self.memory.series(select, grouping, report)
     }
 
     fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
@@ -295,12 +313,26 @@ impl Backend for Endless {
         .boxed()
     }
 
-    async fn profiles(&self, _: &Select, _: &Report) -> Result<Vec<ProfileRow>, Error> {
+    fn profiles<'s, 'q, 'r, 't>(
+        &'s self,
+        _: &'q Select,
+        _: &'r Report,
+    ) -> Answered<'t, Vec<ProfileRow>>
+    where
+        's: 't,
+        'q: 't,
+        'r: 't,
+        Self: 't,
+    {
         panic!("profiles are listed")
     }
 
-    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
-        self.memory.first_and_last().await
+    fn first_and_last<'s, 't>(&'s self) -> Answered<'t, Option<(Timestamp, Timestamp)>>
+    where
+        's: 't,
+        Self: 't,
+    {
+        self.memory.first_and_last()
     }
 }
 
@@ -453,9 +485,33 @@ async fn two_hundred_clients_get_what_one_gets() {
     }
 }
 
+/// A folder of a test, which goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static N: AtomicUsize = AtomicUsize::new(0);
+        let n = N.fetch_add(1, Ordering::SeqCst);
+        let name = format!("served-{}-{n}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A folder of one profile in each of some files, whose values are powers of two: each sum says which were in it.
-fn folder(names: &[&str]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
+fn folder(names: &[&str]) -> Folder {
+    let root = Folder::new();
     for (n, name) in names.iter().enumerate() {
         support::write(root.path(), name, &support::cpu(1_700_000_000_000_000_000, 1 << n));
     }
@@ -573,7 +629,7 @@ async fn since_when_there_are_profiles_is_known_without_a_list() {
     };
     assert_eq!(stats().await, right);
     // Of a folder, and of one that is not at hand.
-    let root = tempfile::tempdir().unwrap();
+    let root = Folder::new();
     for (name, seconds) in [("a.pb.gz", 9), ("b.pb.gz", 2), ("c.pb.gz", 3)] {
         support::write(root.path(), name, &support::cpu(seconds * 1_000_000_000, 1));
     }
