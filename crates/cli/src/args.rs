@@ -438,13 +438,15 @@ pub(crate) enum RowFormat {
     Markdown,
     /// An Arrow IPC stream
     Arrow,
+    /// A data frame of Grafana's, as JSON
+    Frame,
 }
 
 impl RowFormat {
-    /// The engine's format; `None` for the table, which is the terminal's.
+    /// The engine's format; `None` for the table, which is the terminal's, and for Grafana's.
     pub(crate) fn of_engine(self) -> Option<output::Format> {
         match self {
-            Self::Table => None,
+            Self::Table | Self::Frame => None,
             Self::Json => Some(output::Format::Json),
             Self::Jsonl => Some(output::Format::Jsonl),
             Self::Csv => Some(output::Format::Csv),

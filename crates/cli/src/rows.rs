@@ -1,10 +1,11 @@
 //! Rows on their way out: the terminal's table, or one of the engine's formats.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use anyhow::Context as _;
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use flamesql_engine::output::Writer;
+use flamesql_frame::Frame;
 
 use crate::{
     args::{Output, RowFormat},
@@ -21,8 +22,18 @@ pub(crate) fn open(output: &Output<RowFormat>) -> anyhow::Result<Sink> {
 /// Rows that are being written.
 #[derive(Debug)]
 pub(crate) enum Rows {
-    Table { table: Table, sink: Sink, n_rows: u64 },
+    Table {
+        table: Table,
+        sink: Sink,
+        n_rows: u64,
+    },
     Engine(Writer<Sink>),
+    /// A frame is written column by column, and is held until its last row is there.
+    Frame {
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        sink: Sink,
+    },
 }
 
 /// What became of them.
@@ -39,6 +50,9 @@ impl Rows {
     pub(crate) fn new(schema: &SchemaRef, format: RowFormat, sink: Sink) -> anyhow::Result<Self> {
         Ok(match format.of_engine() {
             Some(format) => Self::Engine(Writer::new(format, schema, sink)?),
+            None if format == RowFormat::Frame => {
+                Self::Frame { schema: Arc::clone(schema), batches: Vec::new(), sink }
+            }
             None => Self::Table { table: Table::new(schema, sink.columns()), sink, n_rows: 0 },
         })
     }
@@ -50,6 +64,7 @@ impl Rows {
                 *n_rows += batch.num_rows() as u64;
             }
             Self::Engine(writer) => writer.write(batch)?,
+            Self::Frame { batches, .. } => batches.push(batch.clone()),
         }
         Ok(())
     }
@@ -65,6 +80,13 @@ impl Rows {
             Self::Engine(writer) => {
                 let n_rows = writer.n_rows();
                 Ok(Written { n_rows, n_cut: 0, sink: Some(writer.finish()?) })
+            }
+            Self::Frame { schema, batches, mut sink } => {
+                let frame = Frame::of_batches("", &schema, &batches)?;
+                frame.write_json(&mut sink)?;
+                writeln!(sink).context(WRITE)?;
+                sink.flush().context(WRITE)?;
+                Ok(Written { n_rows: frame.n_rows() as u64, n_cut: 0, sink: Some(sink) })
             }
         }
     }

@@ -222,6 +222,19 @@ fn each_of_several_statements_answers() {
 }
 
 #[test]
+fn a_frame_is_one_that_grafana_reads() {
+    let place = Place::with_profiles();
+    let sql =
+        "SELECT function, sum(self) AS self FROM functions GROUP BY 1 ORDER BY 2 DESC LIMIT 2";
+    let run = place.run(&["query", "cpu.pb.gz", sql, "--format", "frame"]);
+    let frame = r#"{"schema":{"fields":[{"name":"function","type":"string","typeInfo":{"frame":"string"},"config":{"description":"#;
+    assert!(run.ok().starts_with(frame), "{}", run.ok());
+    assert!(run.ok().contains(r#""config":{"unit":"ns"}"#), "{}", run.ok());
+    assert!(run.ok().ends_with("]]}}\n") && run.ok().lines().count() == 1, "{}", run.ok());
+    assert!(run.stderr.ends_with("rows: 2\n"), "{}", run.stderr);
+}
+
+#[test]
 fn an_ending_that_means_another_format_is_refused() {
     let place = Place::with_profiles();
     let run = place.run(&["query", "SELECT 1", "-o", "a.parquet"]);

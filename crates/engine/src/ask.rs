@@ -227,12 +227,17 @@ pub(crate) async fn plan(
     let times = Asked::of(&source, &conditions, speaks_of_time, &options, session)?;
     let range = times.hull;
     let types = backend.profile_types(range).await?;
+    let listed = types.len();
     let types = with_named(types, &capabilities, &conditions, &options);
     let (profile_types, type_choice) =
         profile_types(table, session, &conditions, &options, &types).await?;
     let mut notices = backend.notices();
     if profile_types.is_empty() && !types.is_empty() {
         notices.push(no_type_qualifies(&source, &conditions, &types));
+    }
+    let (listed, unlisted) = types.split_at(listed);
+    for named in unlisted.iter().filter(|named| profile_types.contains(named)) {
+        notices.push(not_listed(&source, named, listed));
     }
     let notice = |reason: &str| Notice {
         subject: source.name.clone(),
@@ -462,14 +467,24 @@ fn typed(conditions: &[Condition]) -> Vec<String> {
     typed
 }
 
-/// The types of a source, with those that are named in full where it does not list all that it has.
+/// Says that a type was asked for that the source does not list.
+fn not_listed(source: &Source, named: &ProfileType, listed: &[ProfileType]) -> Notice {
+    let meant = nearest(named.as_str(), listed.iter().map(ProfileType::as_str));
+    let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    let reason =
+        format!("it lists no profile type {named}{meant}, which was asked for all the same");
+    Notice { subject: source.name.clone(), reason, is_missing: false }
+}
+
+/// The types of a source, with those that are named in full where it may have more than it lists: a server may list only
+/// what came last, and a list is kept for a while.
 pub(crate) fn with_named(
     mut types: Vec<ProfileType>,
     capabilities: &Capabilities,
     conditions: &[Condition],
     options: &Options,
 ) -> Vec<ProfileType> {
-    if !capabilities.lists_all {
+    if !capabilities.lists_all || !capabilities.is_finite {
         let named = typed(conditions).into_iter().chain(options.profile_type.clone());
         for named in named.filter_map(|text| ProfileType::parse(&text).ok()) {
             if !types.iter().any(|known| known.matches(&named)) {

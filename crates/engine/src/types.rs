@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flamesql_backend::Backend;
+use flamesql_backend::{Backend, Capabilities};
 use flamesql_profile::{ProfileType, TimeRange};
 
 use crate::{Error, ErrorKind};
@@ -77,7 +77,8 @@ async fn choose_type(
                 return Ok((found.clone(), TypeChoice::Named));
             }
             // What is not listed may be there.
-            if !backend.capabilities().lists_all {
+            let Capabilities { lists_all, is_finite, .. } = backend.capabilities();
+            if !lists_all || !is_finite {
                 return Ok((id, TypeChoice::Named));
             }
         }

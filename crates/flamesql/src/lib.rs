@@ -12,6 +12,7 @@
 //! | `backend::Server` | `pyroscope`, `legacy` (default) | | Pyroscope and Phlare servers |
 //! | `server` | `server` | `flamesql-server` | any backend as a Pyroscope server |
 //! | `engine` | `engine` (default) | `flamesql-engine` | the tables, and SQL over any backend |
+//! | `frame` | `frame` | `flamesql-frame` | Grafana's data frames of Arrow record batches |
 //!
 //! The program `flamesql` is the crate `flamesql-cli`.
 //!
@@ -34,6 +35,8 @@
 pub use flamesql_backend as backend;
 #[cfg(feature = "engine")]
 pub use flamesql_engine as engine;
+#[cfg(feature = "frame")]
+pub use flamesql_frame as frame;
 pub use flamesql_profile as profile;
 pub use flamesql_selector as selector;
 #[cfg(feature = "server")]

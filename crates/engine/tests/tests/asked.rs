@@ -323,10 +323,11 @@ impl Backend for Unlisted {
 #[tokio::test]
 async fn a_type_that_is_named_in_full_is_asked_for_where_lists_are_not_complete() {
     let tree = folded::decode(b"main;work 1\nmain 2\n").unwrap().into_tree();
-    for (lists_all, n) in [(true, "NULL"), (false, "3")] {
-        let local = Capabilities::local("old");
-        let memory =
-            Memory::new().with_capabilities(if lists_all { local } else { local.without_lists() });
+    let local = Capabilities::local("old");
+    for (capabilities, n) in [(local, "NULL"), (local.without_lists(), "3"), (local.endless(), "3")]
+    {
+        let lists_all = capabilities.lists_all;
+        let memory = Memory::new().with_capabilities(capabilities);
         let labels: Labels = [("pod", "a")].into_iter().collect();
         let cpu = ProfileType::parse(CPU).unwrap();
         memory.insert(&cpu, &labels, Timestamp::from_nanos(1), 0, &tree).unwrap();
@@ -339,7 +340,12 @@ async fn a_type_that_is_named_in_full_is_asked_for_where_lists_are_not_complete(
             ),
             format!("SET flamesql.profile_type = '{CPU}'; SELECT sum(value) FROM samples"),
         ] {
+            let sql = format!("SET flamesql.from = '1970-01-01'; {sql}");
             assert_eq!(rows(&session, &sql).await, [n], "{sql}");
+            let answer = session.query(&sql).await.unwrap();
+            let mut told = answer.facts()[0].notices.iter();
+            let is_told = told.any(|notice| notice.reason.contains("it lists no profile type"));
+            assert_eq!(is_told, n == "3", "{sql}");
         }
         let answer = session.query("SELECT * FROM series").await.unwrap();
         let told = answer.facts()[0].notices.iter();

@@ -1,0 +1,407 @@
+//! A field: one column, of a type that Grafana reads.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    sync::Arc,
+};
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BinaryBuilder, StringArray, StringBuilder, UInt16Array,
+        new_null_array,
+    },
+    compute::{CastOptions, cast_with_options, kernels::cast::can_cast_types},
+    datatypes::{DataType, Field as ArrowField, TimeUnit},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+
+use crate::{Error, FieldConfig, grafana_unit, nested};
+
+/// How many texts an enumeration has at most; beyond that its values are written as texts.
+pub const MAX_ENUM: usize = 1 << 16;
+
+/// What a field's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "their names are what they are")]
+pub enum Kind {
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    UInt8,
+    UInt16,
+    UInt32,
+    UInt64,
+    Float32,
+    Float64,
+    Bool,
+    Text,
+    /// Nanoseconds since the epoch.
+    Time,
+    /// One of the texts that the field has.
+    Enum,
+    /// Values of JSON, for what Grafana has no type.
+    Json,
+}
+
+impl Kind {
+    /// What it is called on the wire: the type, and the type of Go.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Int8 => ("number", "int8"),
+            Self::Int16 => ("number", "int16"),
+            Self::Int32 => ("number", "int32"),
+            Self::Int64 => ("number", "int64"),
+            Self::UInt8 => ("number", "uint8"),
+            Self::UInt16 => ("number", "uint16"),
+            Self::UInt32 => ("number", "uint32"),
+            Self::UInt64 => ("number", "uint64"),
+            Self::Float32 => ("number", "float32"),
+            Self::Float64 => ("number", "float64"),
+            Self::Bool => ("boolean", "bool"),
+            Self::Text => ("string", "string"),
+            Self::Time => ("time", "time.Time"),
+            Self::Enum => ("enum", "enum"),
+            Self::Json => ("other", "json.RawMessage"),
+        }
+    }
+
+    /// The type that its values have in Arrow.
+    pub(crate) fn data_type(self) -> DataType {
+        match self {
+            Self::Int8 => DataType::Int8,
+            Self::Int16 => DataType::Int16,
+            Self::Int32 => DataType::Int32,
+            Self::Int64 => DataType::Int64,
+            Self::UInt8 => DataType::UInt8,
+            Self::UInt16 | Self::Enum => DataType::UInt16,
+            Self::UInt32 => DataType::UInt32,
+            Self::UInt64 => DataType::UInt64,
+            Self::Float32 => DataType::Float32,
+            Self::Float64 => DataType::Float64,
+            Self::Bool => DataType::Boolean,
+            Self::Text => DataType::Utf8,
+            Self::Time => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            Self::Json => DataType::Binary,
+        }
+    }
+}
+
+/// One column of a frame.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name, which may be empty.
+    pub name: String,
+    /// What tells it from other fields of that name, such as the labels of a series.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// What is said of it.
+    pub config: Option<FieldConfig>,
+    kind: Kind,
+    is_nullable: bool,
+    /// Of the type that the kind has in Arrow.
+    chunks: Vec<ArrayRef>,
+    texts: Option<Arc<[String]>>,
+}
+
+impl Field {
+    /// A field of an array; it is nullable if a value is NULL.
+    ///
+    /// # Errors
+    ///
+    /// See [`Field::of_chunks`].
+    pub fn new(name: &str, array: ArrayRef) -> Result<Self, Error> {
+        let is_nullable = array.is_nullable();
+        let field = ArrowField::new(name, array.data_type().clone(), is_nullable);
+        Self::of_chunks(&field, vec![array])
+    }
+
+    /// A field of the arrays of a column.
+    ///
+    /// | Arrow | becomes |
+    /// |---|---|
+    /// | integers, floats, booleans, text | the same (a float of 16 bits is one of 32) |
+    /// | dictionaries of text | an enumeration; text where there are more than [`MAX_ENUM`] |
+    /// | dates, timestamps | times in nanoseconds; a zone is dropped, the instant is the same |
+    /// | durations | 64-bit integers, with their unit |
+    /// | decimals | 64-bit floats |
+    /// | lists, maps, structs, unions | JSON |
+    /// | bytes | text, two hexadecimal digits each |
+    /// | times of day, intervals | text |
+    ///
+    /// The metadata `unit` and `comment` of the column become its unit and its description.
+    ///
+    /// # Errors
+    ///
+    /// If a date or a timestamp is beyond the years that 64 bits of nanoseconds hold.
+    pub fn of_chunks(field: &ArrowField, chunks: Vec<ArrayRef>) -> Result<Self, Error> {
+        let mut config = FieldConfig::default();
+        config.unit = field.metadata().get("unit").map(|unit| grafana_unit(unit).to_owned());
+        config.description = field.metadata().get("comment").cloned();
+        if let DataType::Duration(unit) = field.data_type() {
+            config.unit = Some(
+                match unit {
+                    TimeUnit::Second => "s",
+                    TimeUnit::Millisecond => "ms",
+                    TimeUnit::Microsecond => "µs",
+                    TimeUnit::Nanosecond => "ns",
+                }
+                .to_owned(),
+            );
+        }
+        let Column { kind, chunks, texts } = column(field, chunks)?;
+        Ok(Self {
+            name: field.name().clone(),
+            labels: None,
+            config: (config != FieldConfig::default()).then_some(config),
+            kind,
+            is_nullable: field.is_nullable() || field.data_type().is_null(),
+            chunks,
+            texts,
+        })
+    }
+
+    /// A field of texts, each of which is named by its index.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than [`MAX_ENUM`] texts, or an index has none.
+    pub fn enumeration(
+        name: &str,
+        texts: impl Into<Arc<[String]>>,
+        indexes: UInt16Array,
+    ) -> Result<Self, Error> {
+        let texts = texts.into();
+        let n = texts.len();
+        let largest = indexes.iter().flatten().max();
+        if n > MAX_ENUM || largest.is_some_and(|idx| usize::from(idx) >= n) {
+            let what = format!("make field {name:?}: index {largest:?} of {n} texts");
+            return Err(Error::new(what));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            labels: None,
+            config: None,
+            kind: Kind::Enum,
+            is_nullable: indexes.is_nullable(),
+            chunks: vec![Arc::new(indexes)],
+            texts: Some(texts),
+        })
+    }
+
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What its values are.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether there may be a NULL among them.
+    pub fn is_nullable(&self) -> bool {
+        self.is_nullable
+    }
+
+    /// Its config, to say more about it.
+    pub fn config_mut(&mut self) -> &mut FieldConfig {
+        self.config.get_or_insert_default()
+    }
+
+    pub(crate) fn chunks(&self) -> &[ArrayRef] {
+        &self.chunks
+    }
+
+    pub(crate) fn texts(&self) -> Option<&[String]> {
+        self.texts.as_deref()
+    }
+}
+
+struct Column {
+    kind: Kind,
+    chunks: Vec<ArrayRef>,
+    texts: Option<Arc<[String]>>,
+}
+
+fn column(field: &ArrowField, chunks: Vec<ArrayRef>) -> Result<Column, Error> {
+    let data_type = field.data_type();
+    let of = |kind: Kind| -> Result<Column, Error> {
+        let chunks =
+            chunks.iter().map(|chunk| cast(field, chunk, kind)).collect::<Result<_, _>>()?;
+        Ok(Column { kind, chunks, texts: None })
+    };
+    match data_type {
+        DataType::Int8 => of(Kind::Int8),
+        DataType::Int16 => of(Kind::Int16),
+        DataType::Int32 => of(Kind::Int32),
+        DataType::Int64 | DataType::Duration(_) => of(Kind::Int64),
+        DataType::UInt8 => of(Kind::UInt8),
+        DataType::UInt16 => of(Kind::UInt16),
+        DataType::UInt32 => of(Kind::UInt32),
+        DataType::UInt64 => of(Kind::UInt64),
+        DataType::Float16 | DataType::Float32 => of(Kind::Float32),
+        DataType::Float64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => of(Kind::Float64),
+        DataType::Boolean => of(Kind::Bool),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => of(Kind::Text),
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => of(Kind::Time),
+        DataType::Null => {
+            let nulls = |chunk: &ArrayRef| new_null_array(&DataType::Utf8, chunk.len());
+            let chunks = chunks.iter().map(nulls).collect();
+            Ok(Column { kind: Kind::Text, chunks, texts: None })
+        }
+        DataType::Dictionary(_, values) if is_text(values) => enumerated(field, &chunks),
+        DataType::Dictionary(_, values) => plain(field, values, &chunks),
+        DataType::RunEndEncoded(_, values) => plain(field, values.data_type(), &chunks),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_)
+        | DataType::Time32(_)
+        | DataType::Time64(_)
+        | DataType::Interval(_) => {
+            let chunks =
+                chunks.iter().map(|chunk| shown(field, chunk)).collect::<Result<_, _>>()?;
+            Ok(Column { kind: Kind::Text, chunks, texts: None })
+        }
+        // Lists, maps, structs, unions, and whatever Arrow will have next.
+        _ => {
+            let chunks = chunks.iter().map(|chunk| json(field, chunk)).collect::<Result<_, _>>()?;
+            Ok(Column { kind: Kind::Json, chunks, texts: None })
+        }
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn unsayable(field: &ArrowField, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::with_source(format!("put column {:?} into a frame", field.name()), error)
+}
+
+fn cast(field: &ArrowField, chunk: &ArrayRef, kind: Kind) -> Result<ArrayRef, Error> {
+    let data_type = kind.data_type();
+    if *chunk.data_type() == data_type {
+        return Ok(Arc::clone(chunk));
+    }
+    // A value that does not fit is an error and no NULL.
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    // A date is cast to nanoseconds without a look at its size.
+    let from = match chunk.data_type() {
+        DataType::Date32 | DataType::Date64 => {
+            let seconds = DataType::Timestamp(TimeUnit::Second, None);
+            &cast_with_options(chunk, &seconds, &options).map_err(|e| unsayable(field, e))?
+        }
+        // The instant stays the same without its zone.
+        DataType::Timestamp(unit, Some(_)) => {
+            let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+            &cast_with_options(chunk, &utc, &options).map_err(|e| unsayable(field, e))?
+        }
+        _ => chunk,
+    };
+    cast_with_options(from, &data_type, &options).map_err(|e| unsayable(field, e))
+}
+
+/// The column with its values themselves.
+fn plain(field: &ArrowField, values: &DataType, chunks: &[ArrayRef]) -> Result<Column, Error> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let cast = |chunk: &ArrayRef| match can_cast_types(chunk.data_type(), values) {
+        true => cast_with_options(chunk, values, &options).map_err(|e| unsayable(field, e)),
+        false => Err(Error::new(format!(
+            "put column {:?} into a frame: {} cannot be written",
+            field.name(),
+            chunk.data_type()
+        ))),
+    };
+    let chunks = chunks.iter().map(cast).collect::<Result<_, _>>()?;
+    column(&field.clone().with_data_type(values.clone()), chunks)
+}
+
+/// A dictionary's texts, each once, and which of them each value is.
+fn enumerated(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
+    let mut texts: Vec<String> = Vec::new();
+    let mut known: HashMap<String, u16> = HashMap::new();
+    let mut indexes = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let dictionary = chunk.as_any_dictionary();
+        let options = CastOptions { safe: false, ..CastOptions::default() };
+        let values = cast_with_options(dictionary.values(), &DataType::Utf8, &options)
+            .map_err(|e| unsayable(field, e))?;
+        let values: &StringArray = values.as_string();
+        // Only texts that occur: a dictionary may hold those of a whole table.
+        let mut index_of: Vec<Option<u16>> = vec![None; values.len()];
+        let keys = dictionary.normalized_keys();
+        let mut of_chunk = Vec::with_capacity(keys.len());
+        for (row, key) in keys.into_iter().enumerate() {
+            if chunk.is_null(row) || values.is_null(key) {
+                of_chunk.push(None);
+                continue;
+            }
+            let idx = match index_of[key] {
+                Some(idx) => idx,
+                None => {
+                    let text = values.value(key);
+                    let idx = match known.get(text) {
+                        Some(idx) => *idx,
+                        None => {
+                            let Ok(idx) = u16::try_from(texts.len()) else {
+                                return plain(field, &DataType::Utf8, chunks);
+                            };
+                            texts.push(text.to_owned());
+                            known.insert(text.to_owned(), idx);
+                            idx
+                        }
+                    };
+                    index_of[key] = Some(idx);
+                    idx
+                }
+            };
+            of_chunk.push(Some(idx));
+        }
+        indexes.push(Arc::new(UInt16Array::from(of_chunk)) as ArrayRef);
+    }
+    Ok(Column { kind: Kind::Enum, chunks: indexes, texts: Some(texts.into()) })
+}
+
+/// Values as Arrow shows them: bytes as hexadecimal digits.
+fn shown(field: &ArrowField, chunk: &ArrayRef) -> Result<ArrayRef, Error> {
+    let options = FormatOptions::default();
+    let formatter =
+        ArrayFormatter::try_new(chunk.as_ref(), &options).map_err(|e| unsayable(field, e))?;
+    let mut builder = StringBuilder::new();
+    for row in 0..chunk.len() {
+        if chunk.is_null(row) {
+            builder.append_null();
+        } else {
+            // Writing to memory does not fail.
+            let _ = write!(builder, "{}", formatter.value(row));
+            builder.append_value("");
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn json(field: &ArrowField, chunk: &ArrayRef) -> Result<ArrayRef, Error> {
+    let mut builder = BinaryBuilder::new();
+    let mut value = Vec::new();
+    for row in 0..chunk.len() {
+        if chunk.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        value.clear();
+        nested::push(&mut value, chunk.as_ref(), row).map_err(|e| unsayable(field, e))?;
+        builder.append_value(&value);
+    }
+    Ok(Arc::new(builder.finish()))
+}
