@@ -221,6 +221,9 @@ pub struct Capabilities {
     /// Whether lists of types and labels hold all that is in a range. Where they hold only what came last, an id that is
     /// not listed may have profiles nevertheless, and label sets may lack labels.
     pub lists_all: bool,
+    /// Whether labels whose names need quotes, such as `k8s.cluster`, are in lists of labels. Where they are not,
+    /// [`GroupBy::All`](crate::GroupBy::All) leaves them out, and whoever knows their names has to give them.
+    pub lists_quoted: bool,
 }
 
 /// Which narrower choices than labels a source can make.
@@ -263,7 +266,15 @@ impl Capabilities {
             only: OnlyCapabilities::NONE,
             max_range: None,
             lists_all: true,
+            lists_quoted: true,
         }
+    }
+
+    /// The same, but labels whose names need quotes are in no list.
+    #[must_use]
+    pub const fn without_quoted(mut self) -> Self {
+        self.lists_quoted = false;
+        self
     }
 
     /// The same, but lists hold only what came last.

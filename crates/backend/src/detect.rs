@@ -205,10 +205,17 @@ fn behind(source: Arc<dyn Backend>) -> Arc<dyn Backend> {
 /// The error of a server of another type than was chosen, with what it seems to be.
 fn is_other(error: Error, other: Result<Server, Error>) -> Error {
     match other {
-        Ok(server) => error.with_hint(format!(
-            "it seems to be {}: choose that type, or none to have it found out",
-            server.kind()
-        )),
+        Ok(server) => {
+            let kind = match server.kind() {
+                ServerKind::Connect(Generation::Phlare) => BackendType::Phlare,
+                ServerKind::Connect(_) => BackendType::GrafanaPyroscope,
+                ServerKind::Legacy => BackendType::LegacyPyroscope,
+            };
+            error.with_hint(format!(
+                "it seems to be {}: choose {kind}, or no type to have it found out",
+                server.kind()
+            ))
+        }
         Err(_) => error,
     }
 }

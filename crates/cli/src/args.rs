@@ -1,7 +1,7 @@
 //! What may be typed. Nothing here looks at files or asks a source.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -401,21 +401,26 @@ impl<F: Ending> Output<F> {
         }
         let path = self.output.as_deref().unwrap_or_else(|| Path::new("-"));
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let known = F::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
-        match (known, path.extension().and_then(OsStr::to_str)) {
-            (Some((_, format)), _) => Ok(*format),
-            (None, None | Some("txt" | "log" | "out")) => Ok(F::DEFAULT),
-            // Such as /dev/fd/63.
-            (None, Some(_)) if !path.is_file() && path.exists() => Ok(F::DEFAULT),
-            (None, Some(_)) => {
-                let endings: Vec<&str> = F::ENDINGS.iter().map(|(ending, _)| *ending).collect();
-                let what = format!("no format is known by the ending of {}", path.display());
-                let hint = format!("those known are {}; --format names one", endings.join(", "));
-                Err(Usage::new(what).with_hint(hint))
-            }
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        if let Some((_, format)) = F::ENDINGS.iter().find(|(ending, _)| ends(&[ending])) {
+            return Ok(*format);
         }
+        if !ends(OTHERS) {
+            return Ok(F::DEFAULT);
+        }
+        let endings: Vec<&str> = F::ENDINGS.iter().map(|(ending, _)| *ending).collect();
+        let what = format!("{} would not be what its ending says", path.display());
+        let hint = format!("endings known here are {}; --format names one", endings.join(", "));
+        Err(Usage::new(what).with_hint(hint))
     }
 }
+
+/// Endings of formats that people have programs for, and that one command or the other here does not write.
+const OTHERS: &[&str] = &[
+    ".arrow", ".arrows", ".avro", ".csv", ".db", ".duckdb", ".feather", ".folded", ".gz", ".html",
+    ".ipc", ".json", ".jsonl", ".md", ".ndjson", ".orc", ".parquet", ".pb", ".pprof", ".prof",
+    ".sqlite", ".svg", ".tsv", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip", ".zst",
+];
 
 /// A format that the ending of a file's name may choose.
 pub(crate) trait Ending: ValueEnum + Copy + Send + Sync + 'static {
@@ -557,10 +562,16 @@ mod tests {
         assert_eq!(format("flamesql types -o a.CSV"), Ok(RowFormat::Csv));
         assert_eq!(format("flamesql types -o a.json.txt"), Ok(RowFormat::Table));
         assert_eq!(format("flamesql types -o a.csv --format json"), Ok(RowFormat::Json));
-        assert_eq!(format("flamesql types -o /dev/fd.d/1"), Ok(RowFormat::Table));
+        for name in ["/dev/fd.d/1", "tmp.2K4aobBOge", "x.TXT", "answer.2026-11-25", "x."] {
+            assert_eq!(
+                format(&format!("flamesql types -o {name}")),
+                Ok(RowFormat::Table),
+                "{name}"
+            );
+        }
         assert_eq!(
             format("flamesql types -o a.parquet"),
-            Err("no format is known by the ending of a.parquet".to_owned())
+            Err("a.parquet would not be what its ending says".to_owned())
         );
         assert_eq!(format("flamesql types -o a.parquet --format csv"), Ok(RowFormat::Csv));
     }

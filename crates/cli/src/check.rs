@@ -48,14 +48,21 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
         report.line("cannot", listing(&able.cannot));
     }
     report.line("range", footer::range(range));
-    for notice in source.notices() {
-        report.line("notice", notice.to_string());
+    let warning = source.server.as_ref().and_then(|server| server.warning());
+    if let Some(warning) = warning {
+        report.line("notice", warning.to_string());
     }
     report.print()?;
 
     let start = Instant::now();
-    let types = backend.profile_types(range).await?;
+    let types = backend.profile_types(range).await;
     let listed = start.elapsed();
+    // What was skipped is known once it was looked for.
+    for notice in backend.notices() {
+        report.line("notice", notice.to_string());
+    }
+    report.print()?;
+    let types = types?;
     report.line("answers", format!("in {}", milliseconds(listed)));
     let ids: Vec<&str> = types.iter().map(ProfileType::as_str).collect();
     report.line("profile types", counted(&ids));
@@ -64,11 +71,16 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
     let labels = backend.label_names(&meta).await?;
     let names: Vec<&str> = labels.iter().map(String::as_str).collect();
     report.line("labels", counted(&names));
-    if types.is_empty() {
-        report.line(
+    match (types.is_empty(), capabilities.lists_all) {
+        (false, _) => {}
+        (true, true) => report.line(
             "hint",
             "nothing in this range: is something sent to it? --from now-7d looks further back",
-        );
+        ),
+        (true, false) => report.line("hint", "it lists what came last: is something sent to it?"),
+    }
+    if !capabilities.lists_all && args.range.from.is_some() {
+        report.line("notice", "types and labels are those of what came last, whatever the range");
     }
     report.print()
 }

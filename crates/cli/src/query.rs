@@ -23,6 +23,7 @@ use crate::{
 
 /// `flamesql query`.
 pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
+    let format = args.output.format()?;
     args::check_profile_type(args.profile_type.as_deref())?;
     // The engine reads both again for each statement; a mistake is better said before anything is opened.
     args.range.parse(true)?;
@@ -51,48 +52,51 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     options.memory_limit = args.memory_limit;
     let session = engine.session_with(&options)?;
 
-    let format = args.output.format()?;
     let mut sink = Some(rows::open(&args.output)?);
     let mut script = session.script(&sql)?;
     let mut written: Vec<Written> = Vec::new();
     let mut scans: Vec<ScanFacts> = Vec::new();
-    while let Some(mut answer) = script.next().await? {
-        // SET answers with nothing, which is shown where there is nothing else.
-        let is_silent = answer.schema().fields().is_empty();
-        let is_shown = !is_silent || (script.is_done() && written.is_empty());
-        let mut rows = match is_shown {
-            true => {
-                let sink = match written.last_mut() {
-                    Some(before) => Some(before.go_on(format)?),
-                    None => sink.take(),
-                };
-                sink.map(|sink| Rows::new(&answer.schema(), format, sink)).transpose()?
+    let answers = async {
+        while let Some(mut answer) = script.next().await? {
+            // SET answers with nothing, which is shown where there is nothing else.
+            let is_silent = answer.schema().fields().is_empty();
+            let is_shown = !is_silent || (script.is_done() && written.is_empty());
+            let mut rows = match is_shown {
+                true => {
+                    let sink = match written.last_mut() {
+                        Some(before) => Some(before.go_on(format)?),
+                        None => sink.take(),
+                    };
+                    sink.map(|sink| Rows::new(&answer.schema(), format, sink)).transpose()?
+                }
+                false => None,
+            };
+            while let Some(batch) = answer.try_next().await? {
+                if let Some(rows) = &mut rows {
+                    rows.write(&batch)?;
+                }
             }
-            false => None,
-        };
-        while let Some(batch) = answer.try_next().await? {
-            if let Some(rows) = &mut rows {
-                rows.write(&batch)?;
+            if let Some(rows) = rows {
+                written.push(rows.finish()?);
             }
+            scans.extend(answer.facts().iter().cloned());
         }
-        if let Some(rows) = rows {
-            written.push(rows.finish()?);
+        Ok::<(), anyhow::Error>(())
+    };
+    if let Err(error) = answers.await {
+        // What stands already has its notices, whatever comes of the rest.
+        if !written.is_empty() {
+            let mut footer = Footer::default();
+            footer.notices(&notices(&scans, &sources));
+            footer.print(args.output.quiet);
         }
-        scans.extend(answer.facts().iter().cloned());
+        return Err(error);
     }
     if written.is_empty() {
         return Err(Usage::new("there is no statement").with_hint("try SHOW TABLES").into());
     }
 
-    let mut notices: Vec<Notice> = Vec::new();
-    let of_sources = sources.iter().flat_map(|source| source.notices());
-    let of_scans =
-        scans.iter().flat_map(|facts| facts.notices.iter().cloned().chain(facts.report.notices()));
-    for notice in of_scans.chain(of_sources) {
-        if !notices.contains(&notice) {
-            notices.push(notice);
-        }
-    }
+    let notices = notices(&scans, &sources);
     if is_strict {
         source::nothing_missing(&notices)?;
     }
@@ -112,6 +116,20 @@ pub(crate) async fn run(args: &Query) -> anyhow::Result<()> {
     }
     footer.print(args.output.quiet);
     Ok(())
+}
+
+/// What is worth knowing of what was read, once each.
+fn notices(scans: &[ScanFacts], sources: &[Source]) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = Vec::new();
+    let of_sources = sources.iter().flat_map(Source::notices);
+    let of_scans =
+        scans.iter().flat_map(|facts| facts.notices.iter().cloned().chain(facts.report.notices()));
+    for notice in of_scans.chain(of_sources) {
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+    notices
 }
 
 /// What a table was read for.

@@ -48,7 +48,7 @@ fn what_is_typed_wrong() {
         ),
         (
             &["query", "SELECT 1", "--format", "xml"],
-            "[possible values: table, json, jsonl, csv, markdown, arrow]",
+            "[possible values: table, json, jsonl, csv, markdown, arrow, frame]",
         ),
         (
             &["query", "SELECT 1", "--from", "yesterday"],

@@ -140,6 +140,7 @@ range:         from 2026-11-22T17:05:00Z to before 2026-11-22T17:10:00Z
 answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
 labels:        4: k8s_cluster, pod, region, service_name
+notice:        types and labels are those of what came last, whatever the range
 ";
 
 #[test]
@@ -208,7 +209,7 @@ fn a_type_that_cannot_be_what_it_is_said_to_be() {
     assert!(said.starts_with("exit 2\nerror: "), "{said}");
     assert!(
         said.ends_with(
-            "hint: it seems to be Pyroscope, storage v2: choose that type, or none to have it found out\n"
+            "hint: it seems to be Pyroscope, storage v2: choose grafana-pyroscope, or no type to have it found out\n"
         ),
         "{said}"
     );

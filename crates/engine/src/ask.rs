@@ -13,7 +13,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::Session,
     common::tree_node::{TreeNode, TreeNodeRecursion},
-    logical_expr::Expr,
+    logical_expr::{BinaryExpr, Expr, Operator},
 };
 use flamesql_backend::{
     Backend, Bins, Capabilities, GroupBy, Grouping, MetaQuery, Notice, Only, Question, Report,
@@ -127,6 +127,8 @@ pub(crate) struct Plan {
     pub(crate) n_requests: Option<usize>,
     /// What is asked of the source's names and labels.
     meta: MetaQuery,
+    /// How R's own rows are told apart.
+    pub(crate) all_labels: GroupBy,
     /// All labels of the source, once somebody asks for them.
     label_names: OnceCell<Vec<String>>,
     /// The labels that are columns.
@@ -244,14 +246,26 @@ pub(crate) async fn plan(
         reason: reason.to_owned(),
         is_missing: false,
     };
+    if types.is_empty() && !capabilities.is_finite {
+        notices.push(notice("no profile lies in the range, as far as it lists what there is"));
+    }
     if times.times.ranges().is_empty() && times.is_chosen {
-        notices.push(notice("no time is in the range: its bounds exclude each other"));
+        let grain = capabilities.grain;
+        notices.push(notice(&format!(
+            "no time is in the range: its bounds exclude each other, or lie within one grain of {grain}"
+        )));
+    } else if !is_on_grain(range, capabilities.grain) {
+        let grain = capabilities.grain;
+        notices.push(notice(&format!(
+            "bounds are finer than its grain of {grain}, and are rounded up to it"
+        )));
     }
     if let Some(width) = table.noted().speaks_of.bins.filter(|width| *width < capabilities.grain) {
         let grain = capabilities.grain;
         notices.push(notice(&format!("bins of {width} are finer than its grain of {grain}")));
     }
-    let is_all = |grouping: &Grouping| grouping.labels == GroupBy::All;
+    let all_labels = source.all_labels(range).await?;
+    let is_all = |grouping: &Grouping| grouping.labels == all_labels;
     let sums = table.noted().parts(session, &profile_types)?;
 
     let only_type = match profile_types.as_slice() {
@@ -268,7 +282,16 @@ pub(crate) async fn plan(
         notices.push(notice("no row can fulfil the conditions"));
     }
     let selectors = match is_possible && !range.is_empty() && !profile_types.is_empty() {
-        true => selectors(table, &conditions, session, &meta, &options).await?,
+        true => {
+            // Where types are not all listed, those that are meant are asked one by one.
+            let of_type =
+                |one: &ProfileType| MetaQuery { profile_type: Some(one.clone()), ..meta.clone() };
+            let metas: Vec<MetaQuery> = match capabilities.lists_all {
+                true => vec![meta.clone()],
+                false => profile_types.iter().map(of_type).collect(),
+            };
+            selectors(table, &conditions, session, &metas, &options).await?
+        }
         false => Vec::new(),
     };
     let only = only(table, &conditions, &capabilities)?;
@@ -290,7 +313,9 @@ pub(crate) async fn plan(
     for profile_type in &profile_types {
         for selector in &selectors {
             for range in times.times.ranges() {
-                for (range, grouping) in pieces(*range, table.coarse(), capabilities.grain) {
+                for (range, grouping) in
+                    pieces(*range, table.coarse(), &all_labels, capabilities.grain)
+                {
                     let mut select = Select::new(profile_type.clone(), selector.clone(), range);
                     select.only = only.clone();
                     let is_coarse = table.coarse().is_some();
@@ -298,6 +323,12 @@ pub(crate) async fn plan(
                 }
             }
         }
+    }
+    if !capabilities.lists_quoted && requests.iter().any(|request| is_all(&request.grouping)) {
+        notices.push(notice(
+            "it lists no labels whose names need quotes, such as k8s.cluster: rows that differ in them alone are one, \
+             unless the statement names them, as labels['k8s.cluster']",
+        ));
     }
     if !capabilities.lists_all && requests.iter().any(|request| is_all(&request.grouping)) {
         notices.push(notice("it lists labels of what came last: older rows may lack some"));
@@ -313,6 +344,7 @@ pub(crate) async fn plan(
         functions,
         n_requests: None,
         meta,
+        all_labels,
         label_names: OnceCell::new(),
         label_columns: table.label_columns().to_vec(),
         profile_types,
@@ -458,13 +490,37 @@ fn typed(conditions: &[Condition]) -> Vec<String> {
         let Condition::Type(expr) = condition else { continue };
         // Nothing that visits them fails.
         let _ = expr.apply(|e| {
-            if let Expr::Literal(value, _) = e {
-                typed.extend(value.try_as_str().flatten().map(str::to_owned));
-            }
+            typed.extend(text_of(e));
             Ok(TreeNodeRecursion::Continue)
         });
     }
     typed
+}
+
+fn text_of(expr: &Expr) -> Option<String> {
+    let Expr::Literal(value, _) = expr else { return None };
+    value.try_as_str().flatten().map(str::to_owned)
+}
+
+/// The texts that conditions name as types: what is compared with `=` and stands in IN, and no pattern.
+fn named(conditions: &[Condition]) -> Vec<String> {
+    let mut named: Vec<String> = Vec::new();
+    for condition in conditions {
+        let Condition::Type(expr) = condition else { continue };
+        let _ = expr.apply(|e| {
+            match e {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    named.extend(text_of(left).into_iter().chain(text_of(right)));
+                }
+                Expr::InList(list) if !list.negated => {
+                    named.extend(list.list.iter().filter_map(text_of));
+                }
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    named
 }
 
 /// Says that a type was asked for that the source does not list.
@@ -476,6 +532,14 @@ fn not_listed(source: &Source, named: &ProfileType, listed: &[ProfileType]) -> N
     Notice { subject: source.name.clone(), reason, is_missing: false }
 }
 
+/// Whether a range begins and ends where a grain does, as far as it does.
+fn is_on_grain(range: TimeRange, grain: Step) -> bool {
+    let is_on = |time: Timestamp| {
+        [Timestamp::MIN, Timestamp::MAX].contains(&time) || time.nanos() % grain.nanos() == 0
+    };
+    is_on(range.start()) && is_on(range.end())
+}
+
 /// The types of a source, with those that are named in full where it may have more than it lists: a server may list only
 /// what came last, and a list is kept for a while.
 pub(crate) fn with_named(
@@ -485,7 +549,9 @@ pub(crate) fn with_named(
     options: &Options,
 ) -> Vec<ProfileType> {
     if !capabilities.lists_all || !capabilities.is_finite {
-        let named = typed(conditions).into_iter().chain(options.profile_type.clone());
+        let is_said = conditions.iter().any(|c| matches!(c, Condition::Type(_)));
+        let of_session = options.profile_type.clone().filter(|_| !is_said);
+        let named = named(conditions).into_iter().chain(of_session);
         for named in named.filter_map(|text| ProfileType::parse(&text).ok()) {
             if !types.iter().any(|known| known.matches(&named)) {
                 types.push(named);
@@ -626,7 +692,7 @@ impl<'a> OfLabel<'a> {
         name: &str,
         backend: &dyn Backend,
         session: &dyn Session,
-        meta: &MetaQuery,
+        metas: &[MetaQuery],
     ) -> Result<Vec<Vec<Matcher>>, Error> {
         let is_finite = backend.capabilities().is_finite;
         let refused = |value: &str| self.none_of.as_ref().is_some_and(|none| none.contains(value));
@@ -645,7 +711,10 @@ impl<'a> OfLabel<'a> {
             });
         }
         // Conditions may fail for a value that does not exist, so they are tried on those that do.
-        let found = backend.label_values(name, meta).await?;
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        for meta in metas {
+            found.extend(backend.label_values(name, meta).await?);
+        }
         let is_known = |value: &str| self.one_of.as_ref().is_none_or(|known| known.contains(value));
         // A missing label is NULL to the conditions, and an empty value to the selector.
         let may_lack = self.one_of.is_none() && self.none_of.is_none();
@@ -708,13 +777,13 @@ async fn selectors(
     table: &AdditiveTable,
     conditions: &[Condition],
     session: &dyn Session,
-    meta: &MetaQuery,
+    metas: &[MetaQuery],
     options: &Options,
 ) -> Result<Vec<Selector>, Error> {
     let source = table.source();
     let mut lists: Vec<Vec<Vec<Matcher>>> = Vec::new();
     for (name, said) in OfLabel::all(conditions) {
-        let of_label = said.matchers(name, source.backend.as_ref(), session, meta).await?;
+        let of_label = said.matchers(name, source.backend.as_ref(), session, metas).await?;
         if of_label.is_empty() {
             return Ok(Vec::new());
         }
@@ -742,13 +811,18 @@ async fn selectors(
 }
 
 /// The ranges and groups to ask for, so that no group crosses a place where time is cut.
-fn pieces(range: TimeRange, coarse: Option<&Coarse>, grain: Step) -> Vec<(TimeRange, Grouping)> {
+fn pieces(
+    range: TimeRange,
+    coarse: Option<&Coarse>,
+    all_labels: &GroupBy,
+    grain: Step,
+) -> Vec<(TimeRange, Grouping)> {
     let instants = Bins::Every { step: grain, origin: Timestamp::from_nanos(0) };
     let Some(Coarse { labels, time: TimeNeed { bins, cuts }, .. }) = coarse else {
-        return vec![(range, Grouping { labels: GroupBy::All, time: instants })];
+        return vec![(range, Grouping { labels: all_labels.clone(), time: instants })];
     };
     let labels = match labels {
-        LabelNeed::All => GroupBy::All,
+        LabelNeed::All => all_labels.clone(),
         LabelNeed::Only(names) => GroupBy::Labels(names.iter().cloned().collect()),
     };
     let time = match bins {

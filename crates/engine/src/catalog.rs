@@ -12,9 +12,9 @@ use datafusion::{
     catalog::{SchemaProvider, TableProvider},
     common::Result,
 };
-use flamesql_backend::{Backend, MetaQuery};
+use flamesql_backend::{Backend, GroupBy, MetaQuery};
 use flamesql_profile::TimeRange;
-use flamesql_selector::Selector;
+use flamesql_selector::{Selector, is_label_name};
 
 use crate::{
     Error, TableKind,
@@ -115,6 +115,40 @@ impl Source {
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    /// Whether labels were looked for where there are none, at a source that goes on growing.
+    pub(crate) fn has_no_labels(&self) -> bool {
+        let labels = self.labels();
+        !self.backend.capabilities().is_finite
+            && labels.looked_up.is_empty()
+            && labels.found.as_ref().is_some_and(|found| found.names.is_empty())
+    }
+
+    /// How the rows of a range are told apart by all labels: where a source does not list those that need quotes, by those
+    /// that it lists and those that statements have named.
+    pub(crate) async fn all_labels(&self, range: TimeRange) -> Result<GroupBy, Error> {
+        if self.backend.capabilities().lists_quoted {
+            return Ok(GroupBy::All);
+        }
+        let mut names: BTreeSet<String> = self.ask(range).await?.into_iter().collect();
+        let looked_up = self.labels().looked_up.clone();
+        names.extend(looked_up.into_iter().filter(|name| !is_label_name(name)));
+        Ok(GroupBy::Labels(names.into_iter().collect()))
+    }
+
+    /// Looks for labels that a statement takes from `labels` by names that are in no list.
+    pub(crate) async fn look_up_quoted(
+        &self,
+        names: &BTreeSet<String>,
+        options: &Options,
+        spoken: Option<TimeRange>,
+    ) {
+        if !self.backend.capabilities().lists_quoted {
+            for name in names {
+                self.look_up(name, options, spoken).await;
+            }
+        }
     }
 
     /// Looks for a label in the time that a statement speaks of, whatever the session says; whether it is there and was

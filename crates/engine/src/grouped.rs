@@ -56,7 +56,11 @@ fn by_columns(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     if computed.is_empty() || !is_alone {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
-    let column = |idx: usize| Column::from_name(format!("__grouped_{idx}"));
+    let taken = aggregate.input.schema();
+    let free = (0..).map(|n| format!("__grouped_{n}"));
+    let free = free.filter(|name| !taken.has_column_with_unqualified_name(name));
+    let columns: Vec<Column> = free.map(Column::from_name).take(computed.len()).collect();
+    let column = |idx: usize| columns[idx].clone();
     let below = aggregate.input.schema().columns().into_iter().map(Expr::Column);
     let named = computed
         .iter()

@@ -80,7 +80,9 @@ impl MemoryPool for SpillPool {
         let free = match can_spill {
             true => {
                 let all = (self.size / 2).min(self.size.saturating_sub(used.other));
-                (all / used.n_spilling.max(1)).saturating_sub(reservation.size())
+                let share = (all / used.n_spilling.max(1)).saturating_sub(reservation.size());
+                // Who came before may hold more than is his share by now.
+                share.min(self.size.saturating_sub(used.spilling + used.other))
             }
             false => self.size.saturating_sub(used.spilling + used.other),
         };

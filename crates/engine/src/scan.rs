@@ -22,7 +22,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use flamesql_backend::{Bins, GroupBy, Grouping, Notice, Report, Select, SeriesAnswer, StackGroup};
+use flamesql_backend::{Bins, Grouping, Notice, Report, Select, SeriesAnswer, StackGroup};
 use flamesql_profile::{ErrorKind as ProfileErrorKind, SubsetScratch, Timestamp};
 use futures::{StreamExt, stream};
 
@@ -421,7 +421,7 @@ impl Reader {
     fn read_fine(&mut self, select: Select) {
         let step = self.plan.source.backend.capabilities().grain;
         let grouping = Grouping {
-            labels: GroupBy::All,
+            labels: self.plan.all_labels.clone(),
             time: Bins::Every { step, origin: Timestamp::from_nanos(0) },
         };
         let shape = match self.plan.kind {

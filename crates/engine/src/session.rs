@@ -9,7 +9,10 @@ use std::{
 };
 
 use datafusion::{
-    common::{SchemaError, config::ConfigNonZeroUsize},
+    common::{
+        SchemaError,
+        config::{ConfigNonZeroUsize, ConfigOptions},
+    },
     error::DataFusionError,
     execution::{SessionState, SessionStateBuilder, runtime_env::RuntimeEnvBuilder},
     logical_expr::{self, LogicalPlan, LogicalPlanBuilder, PlanType},
@@ -71,10 +74,12 @@ impl Session {
         let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
             .with_memory_pool(Arc::new(SpillPool::new(bytes)))
             .build_arc()?;
+        // An earlier limit does not count.
+        let usual = ConfigOptions::default().execution;
         let execution = &mut state.config_mut().options_mut().execution;
-        let n = (bytes / LEAST_SHARE).clamp(1, execution.target_partitions.max(1));
+        let n = (bytes / LEAST_SHARE).clamp(1, usual.target_partitions.max(1));
         execution.target_partitions = n;
-        let rows = execution.batch_size.get().min(LIMITED_ROWS);
+        let rows = usual.batch_size.get().min(LIMITED_ROWS);
         execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
         execution.sort_spill_reservation_bytes = bytes / n / 8;
         let limited = SessionStateBuilder::new_from_existing(state.clone())
@@ -150,6 +155,13 @@ impl Session {
             return Err(only_reads("INSERT"));
         }
         let spoken = spoken::range(&statement, options::now());
+        let quoted = spoken::quoted_labels(&statement);
+        if !quoted.is_empty() {
+            let options = Options::of(&self.context.state());
+            for source in self.sources.iter() {
+                source.look_up_quoted(&quoted, &options, spoken).await;
+            }
+        }
         let plan = match own_setting(&statement) {
             Some(key) => self.reset(&key)?,
             None => loop {
@@ -216,8 +228,16 @@ impl Session {
 
     /// The error with what was probably meant.
     fn explain_error(&self, error: DataFusionError) -> Error {
+        let is_field = matches!(error.find_root(), DataFusionError::SchemaError(error, _)
+            if matches!(error.as_ref(), SchemaError::FieldNotFound { .. }));
         let error = Error::from(error);
         let text = error.to_string();
+        // Labels are columns as far as there are profiles to have them.
+        if is_field && self.sources.iter().all(|source| source.has_no_labels()) {
+            let what = format!("{text} There is no label at all: no profile lies in the range");
+            return Error::new(ErrorKind::Syntax, what)
+                .with_hint("name a range in which there are profiles, with --from and --to, SET flamesql.from or a condition on time");
+        }
         let quoted = |before: &str| {
             let rest = text.strip_prefix(before)?;
             rest.split('\'').next().map(str::to_owned)

@@ -5,13 +5,17 @@
 //! range around them is asked. That is a guess: `now()` and intervals are not worked out, and a time may stand elsewhere.
 //! A wrong one costs a request, and a label that it misses is reachable as `labels['x']`; no answer depends on it.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::sql::{
     parser::Statement,
-    sqlparser::ast::{BinaryOperator, Expr, Value, Visit, visit_expressions},
+    sqlparser::ast::{
+        AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+        Subscript, Value, Visit, visit_expressions,
+    },
 };
 use flamesql_profile::{TimeRange, Timestamp, parse_time};
+use flamesql_selector::is_label_name;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -59,6 +63,53 @@ pub(crate) fn range(statement: &Statement, now: Timestamp) -> Option<TimeRange> 
     let after = if first == last { DAY } else { SECOND };
     let before = if first == last { DAY } else { 0 };
     TimeRange::new(first.saturating_add(-before), last.saturating_add(after)).ok()
+}
+
+/// The names with quotes by which a statement takes labels: `labels['k8s.cluster']`, `get_field(labels, 'k8s.cluster')`.
+///
+/// Some may be of other maps; that costs a look for a label of that name.
+pub(crate) fn quoted_labels(statement: &Statement) -> BTreeSet<String> {
+    let statement = match statement {
+        Statement::Statement(statement) => statement,
+        Statement::Explain(explain) => return quoted_labels(&explain.statement),
+        _ => return BTreeSet::new(),
+    };
+    let mut names = BTreeSet::new();
+    let mut add = |expr: &Expr| {
+        if let Expr::Value(value) = expr
+            && let Value::SingleQuotedString(name) = &value.value
+            && !name.is_empty()
+            && !is_label_name(name)
+        {
+            names.insert(name.clone());
+        }
+    };
+    let _ = visit_expressions(statement.as_ref(), |expr| {
+        match expr {
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let AccessExpr::Subscript(Subscript::Index { index }) = access {
+                        add(index);
+                    }
+                }
+            }
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_lowercase();
+                if let FunctionArguments::List(list) = &function.args
+                    && ["get_field", "map_extract", "element_at"].contains(&name.as_str())
+                {
+                    for arg in &list.args {
+                        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
+                            add(expr);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 fn is_comparison(op: &BinaryOperator) -> bool {

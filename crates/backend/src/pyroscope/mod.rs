@@ -237,10 +237,17 @@ impl Backend for Pyroscope {
         if !self.generation.lists_by_range() {
             capabilities = capabilities.without_lists();
         }
+        if !self.generation.lists_quoted_names() {
+            capabilities = capabilities.without_quoted();
+        }
         if let Some(max_range) = self.max_range {
-            // What is asked is a millisecond longer than what is meant (`millis.rs`), and a server takes no more than this.
+            // What is asked is a millisecond longer than what is meant (`millis.rs`), and a server takes no more than this. A
+            // slice is of whole seconds where it can be: the storage v1 of a server of both tells no less apart.
+            const SECOND: i64 = 1_000_000_000;
             let grain = self.generation.grain();
-            let meant = Step::from_nanos(max_range.nanos() - grain.nanos()).unwrap_or(grain);
+            let less = max_range.nanos() - grain.nanos();
+            let whole = if less >= SECOND { less / SECOND * SECOND } else { less };
+            let meant = Step::from_nanos(whole).unwrap_or(grain);
             capabilities = capabilities.with_max_range(meant);
         }
         capabilities

@@ -97,9 +97,17 @@ pub(super) async fn plan(
     };
     let n_requests =
         |range| usize::try_from(backend.n_requests(Question::List, range)).unwrap_or(usize::MAX);
+    let recent = || Notice {
+        subject: source.name.clone(),
+        reason: "it lists what came last, whatever the range".to_owned(),
+        is_missing: false,
+    };
     if !kind.is_by_type() {
         plan.n_requests = n_requests(plan.range);
         plan.notices = backend.notices();
+        if !backend.capabilities().lists_all {
+            plan.notices.push(recent());
+        }
         return Ok(plan);
     }
     let types = backend.profile_types(plan.range).await?;

@@ -1,7 +1,7 @@
 //! All integration tests of the engine in one binary.
 //!
 //! `asked` counts what a source is asked; `catalogue` asks for what there is; `example` runs what users are told to run; `explain` holds what a backend is asked for; `flamegraph` whole flame graphs
-//! as values; `functions` SQL's own words for stacks and values, of which `pprof` holds some against pprof's numbers;
+//! as values; `hidden` labels that no list has; `functions` SQL's own words for stacks and values, of which `pprof` holds some against pprof's numbers;
 //! `law` the same statements over a relation that is written out row by row, which `relation` does, with functions of
 //! stacks that are in `words`, and `grammar` draws them; `recorded` asks servers, as far as they were recorded; `seams` has long ranges; `shop`
 //! numbers of real files; `slt` runs the files that say what tables give; `statements` what users type, and type wrongly;
@@ -16,6 +16,7 @@ mod explain;
 mod flamegraph;
 mod functions;
 mod grammar;
+mod hidden;
 mod law;
 mod pprof;
 mod recorded;

@@ -24,7 +24,8 @@ fn memory(grain: i64) -> Memory {
     let cpu = ProfileType::parse(CPU).unwrap();
     let mut value = 1;
     for day in 0..6 {
-        for slice in [DAY, DAY - grain] {
+        // Slices are of whole seconds.
+        for slice in [DAY, DAY - SECOND] {
             let seam = START + day * slice;
             for from_seam in [-grain, -1, 0, 1, grain - 1, grain] {
                 let time = Timestamp::from_nanos(seam + from_seam);
@@ -41,12 +42,14 @@ fn memory(grain: i64) -> Memory {
 }
 
 fn session(backend: Arc<dyn Backend>) -> Session {
-    Engine::builder().source("m", backend).build().unwrap().session_with(&ranged()).unwrap()
+    let options = ranged();
+    Engine::builder().source("m", backend).build().unwrap().session_with(&options).unwrap()
 }
 
 fn ranged() -> SessionOptions {
     let mut options = SessionOptions::default();
-    options.from = Some("2023-12-31T12:00:00Z".to_owned());
+    // A slice before the first profiles, so that all of them lie on seams.
+    options.from = Some(Timestamp::from_nanos(START - DAY + SECOND).to_string());
     options.to = Some("2024-01-08T07:00:00Z".to_owned());
     options.max_requests = Some(100_000);
     options
