@@ -302,7 +302,7 @@ impl Script {
     /// If it cannot be answered, as [`Session::query`]. What comes behind it can be run nevertheless.
     pub async fn next(&mut self) -> Result<Option<Answer>, Error> {
         let Some(statement) = self.statements.pop_front() else { return Ok(None) };
-        with_room(self.session.run(statement)).await.map(Some)
+        with_room(Box::pin(self.session.run(statement))).await.map(Some)
     }
 
     /// Whether there is no further statement.

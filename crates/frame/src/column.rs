@@ -113,7 +113,7 @@ impl Field {
     pub fn new(name: &str, array: ArrayRef) -> Result<Self, Error> {
         let is_nullable = array.is_nullable();
         let field = ArrowField::new(name, array.data_type().clone(), is_nullable);
-        Self::of_chunks(&field, vec![array])
+        Self::of_chunks(&field, &[array])
     }
 
     /// A field of the arrays of a column.
@@ -134,21 +134,20 @@ impl Field {
     /// # Errors
     ///
     /// If a date or a timestamp is beyond the years that 64 bits of nanoseconds hold.
-    pub fn of_chunks(field: &ArrowField, chunks: Vec<ArrayRef>) -> Result<Self, Error> {
-        let mut config = FieldConfig::default();
-        config.unit = field.metadata().get("unit").map(|unit| grafana_unit(unit).to_owned());
-        config.description = field.metadata().get("comment").cloned();
-        if let DataType::Duration(unit) = field.data_type() {
-            config.unit = Some(
-                match unit {
-                    TimeUnit::Second => "s",
-                    TimeUnit::Millisecond => "ms",
-                    TimeUnit::Microsecond => "µs",
-                    TimeUnit::Nanosecond => "ns",
-                }
-                .to_owned(),
-            );
-        }
+    pub fn of_chunks(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Self, Error> {
+        let of_duration = match field.data_type() {
+            DataType::Duration(TimeUnit::Second) => Some("s"),
+            DataType::Duration(TimeUnit::Millisecond) => Some("ms"),
+            DataType::Duration(TimeUnit::Microsecond) => Some("µs"),
+            DataType::Duration(TimeUnit::Nanosecond) => Some("ns"),
+            _ => None,
+        };
+        let told = || field.metadata().get("unit").map(|unit| grafana_unit(unit));
+        let config = FieldConfig {
+            unit: of_duration.or_else(told).map(str::to_owned),
+            description: field.metadata().get("comment").cloned(),
+            ..FieldConfig::default()
+        };
         let Column { kind, chunks, texts } = column(field, chunks)?;
         Ok(Self {
             name: field.name().clone(),
@@ -229,7 +228,7 @@ struct Column {
     texts: Option<Arc<[String]>>,
 }
 
-fn column(field: &ArrowField, chunks: Vec<ArrayRef>) -> Result<Column, Error> {
+fn column(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
     let data_type = field.data_type();
     let of = |kind: Kind| -> Result<Column, Error> {
         let chunks =
@@ -259,9 +258,9 @@ fn column(field: &ArrowField, chunks: Vec<ArrayRef>) -> Result<Column, Error> {
             let chunks = chunks.iter().map(nulls).collect();
             Ok(Column { kind: Kind::Text, chunks, texts: None })
         }
-        DataType::Dictionary(_, values) if is_text(values) => enumerated(field, &chunks),
-        DataType::Dictionary(_, values) => plain(field, values, &chunks),
-        DataType::RunEndEncoded(_, values) => plain(field, values.data_type(), &chunks),
+        DataType::Dictionary(_, values) if is_text(values) => enumerated(field, chunks),
+        DataType::Dictionary(_, values) => plain(field, values, chunks),
+        DataType::RunEndEncoded(_, values) => plain(field, values.data_type(), chunks),
         DataType::Binary
         | DataType::LargeBinary
         | DataType::BinaryView
@@ -323,8 +322,8 @@ fn plain(field: &ArrowField, values: &DataType, chunks: &[ArrayRef]) -> Result<C
             chunk.data_type()
         ))),
     };
-    let chunks = chunks.iter().map(cast).collect::<Result<_, _>>()?;
-    column(&field.clone().with_data_type(values.clone()), chunks)
+    let chunks = chunks.iter().map(cast).collect::<Result<Vec<_>, _>>()?;
+    column(&field.clone().with_data_type(values.clone()), &chunks)
 }
 
 /// A dictionary's texts, each once, and which of them each value is.

@@ -34,8 +34,8 @@ impl Frame {
     ) -> Result<Self, Error> {
         let mut frame = Self::new(name);
         for (idx, field) in schema.fields().iter().enumerate() {
-            let chunks = batches.iter().map(|batch| batch.column(idx)).cloned().collect();
-            frame.push(Field::of_chunks(field, chunks)?)?;
+            let chunks: Vec<_> = batches.iter().map(|batch| batch.column(idx)).cloned().collect();
+            frame.push(Field::of_chunks(field, &chunks)?)?;
         }
         Ok(frame)
     }

@@ -167,7 +167,7 @@ fn texts_of_a_dictionary_are_numbered_over_all_batches() {
         |texts: Vec<Option<&str>>| arc(texts.into_iter().collect::<DictionaryArray<Int32Type>>());
     let chunks = vec![chunk(vec![Some("b"), None, Some("a")]), chunk(vec![Some("a"), Some("c")])];
     let mut frame = Frame::new("f");
-    frame.push(Field::of_chunks(&field, chunks).unwrap()).unwrap();
+    frame.push(Field::of_chunks(&field, &chunks).unwrap()).unwrap();
     let json = json_of(&frame);
     assert_eq!(
         json["schema"]["fields"][0]["config"],
@@ -365,6 +365,7 @@ fn what_cannot_be_said_is_an_error_and_no_null() {
 
 /// A reader that is not ours, where the machine has it: pyarrow.
 #[test]
+#[expect(clippy::print_stderr, reason = "whoever runs it wants to know what was not")]
 fn pyarrow_reads_the_file() {
     let reads =
         |script: &str, file: &str| Command::new("python3").args(["-c", script, file]).output();
@@ -408,7 +409,7 @@ proptest! {
             arc(values.iter().map(|v| Some(v.1)).collect::<Float64Array>()),
             arc(values.iter().map(|v| Some(v.2.as_str())).collect::<StringArray>()),
         ]).unwrap();
-        let whole = Frame::of_batches("f", &schema, &[batch.clone()]).unwrap();
+        let whole = Frame::of_batches("f", &schema, std::slice::from_ref(&batch)).unwrap();
         let cut = cut.min(values.len());
         let parts = [batch.slice(0, cut), batch.slice(cut, values.len() - cut)];
         let parts = Frame::of_batches("f", &schema, &parts).unwrap();
