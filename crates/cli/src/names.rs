@@ -11,6 +11,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use flamesql_backend::{LabelSet, MetaQuery};
 use flamesql_engine::resolve_profile_type;
 use flamesql_profile::ProfileType;
+use flamesql_selector::is_label_name;
 
 use crate::{
     args::{self, Labels, Types},
@@ -163,6 +164,10 @@ pub(crate) fn unknown_label(
     let or_file = if may_be_source { ", and no file or folder of that name" } else { "" };
     let usage = Usage::new(format!("no label {name:?} at {source}{or_file}"));
     match known.as_slice() {
+        _ if !source.backend.capabilities().lists_quoted && !is_label_name(name) => usage
+            .with_hint(format!(
+                "this server lists no names that need quotes: ask in SQL, as labels['{name}']"
+            )),
         [] => usage.with_hint("nothing that was asked for has labels"),
         known => usage.with_hint(format!("the labels are {}", known.join(", "))),
     }

@@ -6,12 +6,13 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNano
 use flamesql_backend::{Bins, GroupBy, Grouping, LabelSet, MetaQuery, Report};
 use flamesql_engine::resolve_profile_type;
 use flamesql_profile::{Labels, Timestamp, Unit, format_value};
+use flamesql_selector::is_label_name;
 
 use crate::{
     args::{self, Series},
     footer::{self, Footer, plural},
     names, rows,
-    source::Source,
+    source::{self, Source},
 };
 
 /// `flamesql series`.
@@ -45,16 +46,22 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
         labels: GroupBy::Labels(group_by.clone()),
         time: Bins::Every { step, origin: Timestamp::from_nanos(0) },
     };
-    let answer = backend.series(&select, &grouping, &Report::new()).await?;
+    let report = Report::new();
+    let answer = backend.series(&select, &grouping, &report).await?;
+    let notices = source.notices_with(&report);
     if args.output.strict {
-        source.check_notices()?;
+        source::nothing_missing(&notices)?;
     }
 
     // Rows in the order of their times, and at one time in that of the labels.
     let mut points: Vec<(Timestamp, &Labels, i64)> = answer
         .series
         .iter()
-        .flat_map(|series| series.points.iter().map(|p| (p.time, &series.labels, p.value)))
+        .flat_map(|series| {
+            // The first bin of a range begins with its bin.
+            let at = |time: Timestamp| time.floor(step, Timestamp::from_nanos(0));
+            series.points.iter().map(move |p| (at(p.time), &series.labels, p.value))
+        })
         .collect();
     points.sort_by_key(|(time, ..)| *time);
     let times: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(
@@ -83,14 +90,18 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
     );
     footer.line("total", format!("{total} in {}", plural(answer.series.len() as u64, "series")));
     footer.rows(slice::from_ref(&written));
-    footer.notices(&source.notices());
+    footer.notices(&notices);
     written.commit()?;
     footer.print(args.output.quiet);
     Ok(())
 }
 
 fn check_labels(names: &[String], sets: &[LabelSet], source: &Source) -> anyhow::Result<()> {
-    let has = |name: &str| sets.iter().any(|set| set.labels.get(name).is_some());
+    // What a server does not list may be there all the same.
+    let may_be_hidden =
+        |name: &str| !source.backend.capabilities().lists_quoted && !is_label_name(name);
+    let has =
+        |name: &str| may_be_hidden(name) || sets.iter().any(|set| set.labels.get(name).is_some());
     match names.iter().find(|name| !has(name)) {
         // Without any profile there is nothing to compare the name with.
         Some(name) if !sets.is_empty() => {

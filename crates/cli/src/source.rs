@@ -10,7 +10,7 @@ use std::{
 };
 
 use flamesql_backend::{
-    Backend, BackendType, Files, FilesOptions, Notice, PyroscopeOptions, Secret, Server,
+    Backend, BackendType, Files, FilesOptions, Notice, PyroscopeOptions, Report, Secret, Server,
 };
 
 use crate::{
@@ -160,6 +160,13 @@ impl Source {
     pub(crate) fn notices(&self) -> Vec<Notice> {
         let warning = self.server.as_ref().and_then(|server| server.warning().cloned());
         warning.into_iter().chain(self.backend.notices()).collect()
+    }
+
+    /// The same, with what became of one question.
+    pub(crate) fn notices_with(&self, report: &Report) -> Vec<Notice> {
+        let mut notices = report.notices();
+        notices.extend(self.notices());
+        notices
     }
 
     /// Fails if anything was skipped, which `--strict` does not allow.

@@ -5,6 +5,10 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -48,20 +52,34 @@ fn check_recorded(recording: Recording, args: &[&str]) -> String {
 
 /// A server with one answer to all.
 fn answering(status: &str, content_type: &str, body: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+    let answer = http(status, content_type, body.as_bytes());
+    answering_with(move |_| answer.clone())
+}
+
+fn http(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
+    [head.as_bytes(), body].concat()
+}
+
+/// A server that answers to the first line of a request.
+fn answering_with(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let answer = answer.clone();
+            let answer = Arc::clone(&answer);
             thread::spawn(move || {
                 let mut stream = stream.unwrap();
-                let n_read = stream.read(&mut [0; 65536]).unwrap();
+                let mut request = [0; 65536];
+                let n_read = stream.read(&mut request).unwrap();
                 if n_read > 0 {
-                    stream.write_all(answer.as_bytes()).unwrap();
+                    let request = String::from_utf8_lossy(&request[..n_read]);
+                    let first = request.lines().next().unwrap_or_default();
+                    stream.write_all(&answer(first)).unwrap();
                 }
             });
         }
@@ -213,6 +231,46 @@ fn a_type_that_cannot_be_what_it_is_said_to_be() {
         ),
         "{said}"
     );
+}
+
+/// A server whose second answer with data is damaged.
+fn damaged_once() -> String {
+    let n_asked = AtomicUsize::new(0);
+    answering_with(move |first| {
+        let flags = br#"{"featureFlags":[{"name":"v2StorageLayer","enabled":true}]}"#;
+        let is_data =
+            first.contains("/SelectSeries ") || first.contains("/SelectMergeStacktraces ");
+        if first.contains("/GetFeatureFlags ") {
+            http("200 OK", "application/json", flags)
+        } else if is_data && n_asked.fetch_add(1, Relaxed) == 1 {
+            http("200 OK", "application/proto", &[0xff; 9])
+        } else {
+            // A message in which nothing stands.
+            http("200 OK", "application/proto", b"")
+        }
+    })
+}
+
+/// A day of some that is not answered is told by each command, and is an error under --strict.
+#[test]
+fn what_is_missing_is_told_by_all_commands() {
+    let range = ["--from", "2026-11-10", "--to", "2026-11-14"];
+    let cpu = ["--type", "process_cpu:cpu:nanoseconds:cpu:nanoseconds"];
+    for command in [
+        &["series", "--step", "1h"][..],
+        &["profile"],
+        &["query", "SELECT date_trunc('hour', time), sum(value) FROM series GROUP BY 1"],
+    ] {
+        let run = |more: &[&str]| {
+            let url = damaged_once();
+            let (name, rest) = command.split_first().unwrap();
+            Place::new().run(&[&[*name, &*url][..], rest, &range, &cpu, more].concat())
+        };
+        let told = run(&[]);
+        assert_eq!(told.code, Some(0), "{command:?}: {}", told.stderr);
+        assert!(told.stderr.contains("\nnotice: "), "{command:?}: {}", told.stderr);
+        assert_eq!(run(&["--strict"]).code, Some(4), "{command:?}");
+    }
 }
 
 /// What is known stands before what fails.

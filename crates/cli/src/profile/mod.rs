@@ -7,7 +7,7 @@ mod tree;
 use std::{collections::BTreeSet, io::Write as _};
 
 use anyhow::Context as _;
-use flamesql_backend::{Backend, ErrorKind, Grouping, Report, Select};
+use flamesql_backend::{Backend, ErrorKind, Grouping, Notice, Report, Select, StackGroup};
 use flamesql_engine::resolve_profile_type;
 use flamesql_profile::{ProfileType, StackTree, Timestamp, Unit, folded, format_value, pprof};
 use futures::TryStreamExt as _;
@@ -17,7 +17,7 @@ use crate::{
     failure::Usage,
     footer::{self, Footer, plural},
     sink::{Sink, WRITE},
-    source::Source,
+    source::{self, Source},
 };
 
 /// What is below this share of the total is not shown one by one, unless said otherwise.
@@ -37,13 +37,17 @@ pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
     let (profile_type, choice) =
         resolve_profile_type(backend, args.select.profile_type.as_deref(), range).await?;
     let select = Select::new(profile_type.clone(), selector, range);
-    let group =
-        backend.stacks(select.clone(), Grouping::default(), Report::new()).try_next().await?;
-    let whole = group.map(|group| group.tree).unwrap_or_default();
+    let report = Report::new();
+    let groups = backend.stacks(select.clone(), Grouping::default(), report.clone());
+    // To its end: what is missing is known there.
+    let mut groups: Vec<StackGroup> = groups.try_collect().await?;
+    let whole = groups.pop().map(|group| group.tree).unwrap_or_default();
     let is_told = !args.output.quiet || format == ProfileFormat::Pprof;
-    let found = if is_told { Found::of(backend, &select).await? } else { Found::default() };
+    let found = if is_told { Found::of(backend, &select).await } else { Found::default() };
+    let mut notices = source.notices_with(&report);
+    notices.extend(found.unknown.clone());
     if args.output.strict {
-        source.check_notices()?;
+        source::nothing_missing(&notices)?;
     }
     let (tree, cut) = match args.max_nodes {
         Some(n) => whole.truncate(n as usize)?,
@@ -78,7 +82,7 @@ pub(crate) async fn run(args: &Profile) -> anyhow::Result<()> {
             "no profile matches; flamesql types and flamesql labels list what there is",
         );
     }
-    footer.notices(&source.notices());
+    footer.notices(&notices);
     sink.commit()?;
     footer.print(args.output.quiet);
     Ok(())
@@ -107,14 +111,26 @@ struct Found {
     times: Option<(Timestamp, Timestamp)>,
     /// The sum of those that are known.
     duration_nanos: i64,
+    /// Why there is none of all this.
+    unknown: Option<Notice>,
 }
 
 impl Found {
-    /// Asks for them; a source that does not tell them apart leaves it open.
-    async fn of(backend: &dyn Backend, select: &Select) -> Result<Self, flamesql_backend::Error> {
-        let rows = match backend.profiles(select, &Report::new()).await {
-            Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
-            rows => rows?,
+    /// Asks for them; a source that does not tell them apart leaves it open. They are not what was asked for, so that
+    /// nothing fails for them.
+    async fn of(backend: &dyn Backend, select: &Select) -> Self {
+        let report = Report::new();
+        let rows = match backend.profiles(select, &report).await {
+            Ok(rows) if report.is_complete() => rows,
+            // A count of some of them would be taken for one of all.
+            Ok(_) => return Self::default(),
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Self::default(),
+            Err(error) => {
+                let reason = format!("how many profiles these are is not known: {error}");
+                let subject = select.profile_type.to_string();
+                let unknown = Some(Notice { subject, reason, is_missing: false });
+                return Self { unknown, ..Self::default() };
+            }
         };
         // A profile whose samples differ in their labels is a row for each series, all with its time and file.
         let mut profiles: BTreeSet<(Timestamp, &str)> = BTreeSet::new();
@@ -127,7 +143,13 @@ impl Found {
         }
         let files: BTreeSet<&str> = rows.iter().filter_map(|r| r.source_file.as_deref()).collect();
         let times = profiles.first().zip(profiles.last()).map(|(first, last)| (first.0, last.0));
-        Ok(Self { n_profiles: profiles.len(), n_files: files.len(), times, duration_nanos })
+        Self {
+            n_profiles: profiles.len(),
+            n_files: files.len(),
+            times,
+            duration_nanos,
+            unknown: None,
+        }
     }
 
     fn times(&self, asked: &str) -> String {
