@@ -178,6 +178,8 @@ pub enum Question {
     Series(Bins),
     /// One group of [`Backend::stacks`], or all of them where the source tells them apart, in these bins.
     Stacks(Bins),
+    /// [`Backend::heatmap`], in columns of this width.
+    Heatmap(Step),
     /// Anything else, such as names or single profiles: what is listed over a range.
     List,
 }
@@ -187,7 +189,7 @@ impl Question {
     pub(crate) fn bins(self) -> Bins {
         match self {
             Self::Series(bins) | Self::Stacks(bins) => bins,
-            Self::List => Bins::Whole,
+            Self::Heatmap(_) | Self::List => Bins::Whole,
         }
     }
 }

@@ -151,6 +151,20 @@ impl Split {
         Ok(listed.into_iter().collect())
     }
 
+    /// The columns of a heat map, which begin with the range. Those that fit into no slice are made narrower: a cell cannot
+    /// be put together of two, since each answer has values of its own that its cells begin at.
+    fn columns(&self, step: Step, range: TimeRange) -> (Step, Bins) {
+        let step = match self.inner.capabilities().max_range {
+            Some(max) if max < step => {
+                let end = Timestamp::from_nanos(max.nanos().saturating_mul(60));
+                let width = TimeRange::new(Timestamp::from_nanos(0), end).map(Step::of_columns);
+                width.map_or(max, |width| width.min(max))
+            }
+            _ => step,
+        };
+        (step, Bins::Every { step, origin: range.start() })
+    }
+
     /// What becomes of the slices of one question.
     fn tally(&self, report: &Report) -> Tally {
         let kind = self.inner.capabilities().kind;
@@ -326,7 +340,11 @@ impl Backend for Split {
     /// them would be asked.
     fn n_requests(&self, question: Question, range: TimeRange) -> u64 {
         let capabilities = self.inner.capabilities();
-        let n = u64::try_from(slices::count(range, question.bins(), &capabilities));
+        let bins = match question {
+            Question::Heatmap(step) => self.columns(step, range).1,
+            question => question.bins(),
+        };
+        let n = u64::try_from(slices::count(range, bins, &capabilities));
         n.unwrap_or(u64::MAX).saturating_mul(self.inner.n_requests(question, range))
     }
 
@@ -446,8 +464,7 @@ impl Backend for Split {
         step: Step,
         report: &Report,
     ) -> Result<Vec<HeatmapCell>, Error> {
-        // Its columns begin with the range.
-        let columns = Bins::Every { step, origin: select.range.start() };
+        let (step, columns) = self.columns(step, select.range);
         self.list(select, columns, report, move |inner, select, report| {
             async move { inner.heatmap(&select, step, &report).await }.boxed()
         })

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use flamesql_backend::{
     Backend, Bins, Capabilities, Error, ErrorKind, GroupBy, Grouping, HeatmapCell, LabelSet,
-    Memory, MetaQuery, OnlyCapabilities, ProfileRow, Report, Select, SeriesAnswer, Split,
+    Memory, MetaQuery, OnlyCapabilities, ProfileRow, Question, Report, Select, SeriesAnswer, Split,
     StackStream,
     conformance::{self, sample_truth, sample_truth_with_negatives, sample_truth_with_spans},
 };
@@ -368,6 +368,12 @@ async fn heat_maps_are_cut_where_columns_begin() {
     let cells = split.heatmap(&select_in(range(3, 45)), step(4), &Report::new()).await.unwrap();
     let slices: Vec<_> = cells.iter().map(|cell| (cell.time.nanos(), cell.count)).collect();
     assert_eq!(slices, [(3, 8), (11, 8), (19, 8), (27, 8), (35, 8), (43, 2)]);
+    assert_eq!(split.n_requests(Question::Heatmap(step(4)), range(3, 45)), 6);
+    // Columns wider than a slice become narrower.
+    let cells = split.heatmap(&select_in(range(3, 45)), step(20), &Report::new()).await.unwrap();
+    let slices: Vec<_> = cells.iter().map(|cell| (cell.time.nanos(), cell.count)).collect();
+    assert_eq!(slices, [(3, 10), (13, 10), (23, 10), (33, 10), (43, 2)]);
+    assert_eq!(split.n_requests(Question::Heatmap(step(20)), range(3, 45)), 5);
 }
 
 #[tokio::test]

@@ -638,7 +638,9 @@ fn only(
         true => Ok(chosen),
         false => Err(Error::new(
             ErrorKind::Query,
-            format!("{function}: {source} is a {kind} source, which cannot choose so"),
+            format!(
+                "{function}: {source} is a {kind} source that cannot choose so, by its version or its storage"
+            ),
         )),
     }
 }

@@ -14,9 +14,11 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder},
     optimizer::AnalyzerRule,
 };
+
+use crate::{Error, ErrorKind};
 
 /// The rule.
 #[derive(Debug)]
@@ -40,6 +42,17 @@ fn by_columns(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() else {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
+    // DataFusion 55 joins such a subquery by adding keys to its sets, and the total of nothing is lost.
+    let has_total = match sets {
+        GroupingSet::Rollup(_) | GroupingSet::Cube(_) => true,
+        GroupingSet::GroupingSets(sets) => sets.iter().any(Vec::is_empty),
+    };
+    if has_total && !aggregate.input.all_out_ref_exprs().is_empty() {
+        let what = "ROLLUP, CUBE and GROUPING SETS with a total are not supported in a subquery that refers to a query around it";
+        return Err(Error::new(ErrorKind::Query, what)
+            .with_hint("leave the reference out of it, and join")
+            .into_datafusion());
+    }
     let computed: Vec<Expr> = sets
         .distinct_expr()
         .into_iter()

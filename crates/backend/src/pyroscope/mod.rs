@@ -255,7 +255,11 @@ impl Backend for Pyroscope {
 
     /// Stacks are asked for up to the end, and at it, which is taken off: see `millis.rs`.
     fn n_requests(&self, question: Question, _range: TimeRange) -> u64 {
-        if matches!(question, Question::Stacks(_)) { 2 } else { 1 }
+        match question {
+            // A heat map is asked for by all labels, which are asked for first.
+            Question::Stacks(_) | Question::Heatmap(_) => 2,
+            _ => 1,
+        }
     }
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {

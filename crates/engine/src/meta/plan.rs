@@ -95,8 +95,13 @@ pub(super) async fn plan(
         is_strict: options.strict,
         report: Report::new(),
     };
-    let n_requests =
-        |range| usize::try_from(backend.n_requests(Question::List, range)).unwrap_or(usize::MAX);
+    let n_requests = |range| {
+        let question = match kind {
+            MetaKind::Heatmap => Question::Heatmap(Step::of_columns(asked.hull)),
+            _ => Question::List,
+        };
+        usize::try_from(backend.n_requests(question, range)).unwrap_or(usize::MAX)
+    };
     let recent = || Notice {
         subject: source.name.clone(),
         reason: "it lists what came last, whatever the range".to_owned(),
