@@ -113,6 +113,24 @@ fn a_folder_answers_the_same_when_it_is_served() {
     );
 }
 
+/// What a served folder lacks is told as it is of the folder, and is an error under --strict.
+#[test]
+fn what_a_served_folder_lacks_is_told() {
+    let place = Place::with_profiles();
+    place.write("profiles/damaged.pb.gz", "this is no profile\n");
+    let serving = Serving::start(&place, &["profiles"]);
+    for source in ["profiles", &serving.url] {
+        let sql = "SELECT sum(value) FROM series";
+        let ask = |more: &[&str]| {
+            place.run(&[&["query", source, "--type", CPU, sql][..], &RANGE, more].concat())
+        };
+        let told = ask(&[]);
+        assert_eq!(told.code, Some(0), "{source}: {}", told.stderr);
+        assert!(told.stderr.contains("skipped damaged.pb.gz"), "{source}: {}", told.stderr);
+        assert_eq!(ask(&["--strict"]).code, Some(4), "{source}");
+    }
+}
+
 #[test]
 fn without_a_source_it_serves_the_demo_and_says_so() {
     let place = Place::new();

@@ -1,7 +1,8 @@
 //! Who may ask: programs on this machine, and no page of the web.
 //!
 //! A page can make a browser send requests to this machine, and by a name of its own that resolves to it read the
-//! answers. It cannot make it say another `Host`, so that is looked at. No header for other origins is ever sent.
+//! answers. It cannot make it say another `Host`, so that is looked at. A page may also send requests by the right name without
+//! reading what comes back; a browser says with them where they are from. No header for other origins is ever sent.
 
 use std::net::IpAddr;
 
@@ -17,6 +18,11 @@ pub(crate) async fn only_this_machine(request: Request, next: Next) -> Response 
     // With HTTP/2 it is part of the address.
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     if host.is_some_and(is_this_machine) {
+        if let Some(from) = foreign(&request) {
+            let message =
+                format!("this server is for programs on this machine, and not for {from:?}\n");
+            return (StatusCode::FORBIDDEN, message).into_response();
+        }
         return next.run(request).await;
     }
     let message = format!(
@@ -24,6 +30,17 @@ pub(crate) async fn only_this_machine(request: Request, next: Next) -> Response 
         host.unwrap_or_default()
     );
     (StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// The page of the web for which a browser asks, if it says that it is one.
+fn foreign(request: &Request) -> Option<&str> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let site = text("sec-fetch-site").filter(|site| ["cross-site", "same-site"].contains(site));
+    let is_own = |origin: &&str| {
+        let host = origin.split_once("://").map_or(*origin, |(_, host)| host);
+        is_this_machine(host)
+    };
+    text("origin").filter(|origin| !is_own(origin)).or(site)
 }
 
 /// Whether a host, with or without a port, is a name of this machine.

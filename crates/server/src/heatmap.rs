@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flamesql_backend::{ProfileRow, Report};
+use flamesql_backend::ProfileRow;
 use flamesql_profile::Labels;
 use flamesql_proto::{
     querier::v1::{HeatmapQueryType, SelectHeatmapRequest, SelectHeatmapResponse},
@@ -16,6 +16,7 @@ use crate::{
     private,
     question::{Millis, check_names},
     series::{Grid, exemplar, step_millis},
+    served::report,
 };
 
 /// How many rows a heat map has.
@@ -54,7 +55,7 @@ pub(crate) async fn select_heatmap(
     let grid = Grid::new(millis, step);
     let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
     let Some(chosen) = chosen else { return Ok(SelectHeatmapResponse::default()) };
-    let profiles = served.backend().profiles(&chosen, &Report::new()).await?;
+    let profiles = served.backend().profiles(&chosen, &report()).await?;
     let exemplars = match (message.exemplar_type(), step) {
         (ExemplarType::Individual, 1) => Exemplars::All,
         (ExemplarType::Individual, _) => Exemplars::Largest,

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use flamesql_backend::{Only, Report, Select, is_uuid};
+use flamesql_backend::{Only, Select, is_uuid};
 
-use crate::{Served, fault::Fault};
+use crate::{Served, fault::Fault, served::report};
 
 /// How a profile is called here: an id that is a UUID stays one, of any other one is made, always the same.
 pub(crate) fn shown(id: &str) -> Cow<'_, str> {
@@ -24,7 +24,7 @@ pub(crate) async fn resolved(served: &Served, select: &mut Select) -> Result<(),
         return Ok(());
     }
     let all = Select { only: Only::All, ..select.clone() };
-    let profiles = served.backend().profiles(&all, &Report::new()).await?;
+    let profiles = served.backend().profiles(&all, &report()).await?;
     let ids = profiles.into_iter().map(|profile| profile.id);
     select.only = Only::Profiles(ids.filter(|id| asked.contains(&*shown(id))).collect());
     Ok(())

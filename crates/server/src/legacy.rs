@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use flamesql_backend::{Bins, GroupBy, Grouping, MetaQuery, Report, Select};
+use flamesql_backend::{Bins, GroupBy, Grouping, MetaQuery, Select};
 use flamesql_profile::{
     ProfileType, StackTree, Step, TimeRange, Timestamp, flamebearer::DiffLevels, folded,
     parse_time, pprof,
@@ -22,6 +22,7 @@ use crate::{
     Served,
     fault::Fault,
     question::{between, now_millis},
+    served::report,
     stacks::{graph_of, merged},
 };
 
@@ -216,7 +217,7 @@ impl Asked {
             labels: GroupBy::Labels(label.cloned().into_iter().collect()),
             time: Bins::Every { step, origin: Timestamp::from_nanos(0) },
         };
-        let answer = served.backend().series(&self.select, &grouping, &Report::new()).await?;
+        let answer = served.backend().series(&self.select, &grouping, &report()).await?;
         let mut groups: BTreeMap<_, BTreeMap<i64, i64>> = BTreeMap::new();
         for series in answer.series {
             let value = label.and_then(|label| series.labels.get(label)).map(str::to_owned);

@@ -6,7 +6,7 @@ use flamesql_backend::LabelSet;
 use flamesql_profile::{Labels, ProfileType};
 use flamesql_selector::{Filter, Selector};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, question::check_matchers};
 
 /// The name of whoever was profiled.
 pub(crate) const SERVICE: &str = "service_name";
@@ -71,6 +71,7 @@ pub(crate) struct Parted {
 
 impl Parted {
     pub(crate) fn new(selector: &Selector) -> Result<Self, Fault> {
+        check_matchers(selector)?;
         let (mut public, mut private) = (Selector::all(), Selector::all());
         for matcher in &selector.matchers {
             let mut matcher = matcher.clone();

@@ -52,6 +52,8 @@ impl Millis {
             return Err(Fault::invalid("query start time is after end time"));
         }
         let length = i128::from(end) - i128::from(start);
+        // Beyond what nanoseconds hold there is nothing, and what is reckoned with these would not fit.
+        let (start, end) = (held(start), held(end));
         match max {
             Some(max) if length * i128::from(NANOS) > i128::from(max.nanos()) => {
                 let actual = go_duration(i64::try_from(length).unwrap_or(i64::MAX));
@@ -81,7 +83,7 @@ impl Millis {
             return Err(Fault::invalid("query start time is after end time"));
         }
         if start == 0 || end == 0 {
-            return Ok(Self { start, end, guise });
+            return Ok(Self { start: held(start), end: held(end), guise });
         }
         Self::new(start, end, options)
     }
@@ -98,6 +100,12 @@ impl Millis {
             true => millis.saturating_add(1).saturating_mul(NANOS),
         }
     }
+}
+
+/// The nearest millisecond whose nanoseconds fit into 64 bits.
+fn held(millis: i64) -> i64 {
+    const MAX: i64 = i64::MAX / NANOS;
+    millis.clamp(-MAX, MAX)
 }
 
 /// From a millisecond to just before a nanosecond.
@@ -151,7 +159,7 @@ pub(crate) fn selector(text: &str, guise: Guise) -> Result<Selector, Fault> {
 }
 
 /// Refuses more conditions than anyone has use for, before regexes are compiled: each may take megabytes.
-fn check_matchers(selector: &Selector) -> Result<(), Fault> {
+pub(crate) fn check_matchers(selector: &Selector) -> Result<(), Fault> {
     let n_regexes = selector.matchers.iter().filter(|matcher| matcher.op.is_regex()).count();
     for (what, n, max) in
         [("matchers", selector.matchers.len(), MAX_NAMES), ("regexes", n_regexes, MAX_REGEXES)]

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Query, State},
 };
-use flamesql_backend::{Bins, GroupBy, Grouping, Only, Report, Select};
+use flamesql_backend::{Bins, GroupBy, Grouping, Only, Select};
 use flamesql_profile::{ProfileType, Series, Step, Timestamp, flamebearer::DiffLevels, parse_time};
 use flamesql_selector::{MatchOp, Selector};
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use crate::{
     fault::{Code, Fault},
     private::Parted,
     question::{Millis, max_nodes, now_millis, profile_type},
+    served::report,
     stacks::{aside, graph_of, merged},
 };
 
@@ -203,7 +204,7 @@ impl Side {
             labels: GroupBy::Labels(group_by),
             time: Bins::Every { step: line.step(), origin: Timestamp::from_nanos(0) },
         };
-        let answer = served.backend().series(&select, &grouping, &Report::new()).await?;
+        let answer = served.backend().series(&select, &grouping, &report()).await?;
         let Some(first) = first else { return Ok((line.shown(&answer.series), Value::Null)) };
         let mut groups: BTreeMap<String, Vec<Series>> = BTreeMap::new();
         for series in &answer.series {

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use flamesql_backend::{
-    Backend, Bins, GroupBy, Grouping, Only, Report, Select, SeriesAnswer, Weigh,
-};
+use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Only, Select, SeriesAnswer, Weigh};
 use flamesql_profile::{Labels, NameId, Series, StackTree, Step, TimeRange, Timestamp};
 use flamesql_proto::{
     querier::v1::{SelectSeriesRequest, SelectSeriesResponse},
@@ -20,6 +18,7 @@ use crate::{
     names::pairs,
     private,
     question::{Millis, between, call_site, check_names, select},
+    served::report,
 };
 
 const NANOS: i64 = 1_000_000;
@@ -58,7 +57,7 @@ pub(crate) async fn select_series(
     }
     let backend = served.backend().as_ref();
     let answer = match site.is_empty() {
-        true => backend.series(&chosen, &grouping, &Report::new()).await?,
+        true => backend.series(&chosen, &grouping, &report()).await?,
         false => below(backend, &chosen, &grouping, site).await?,
     };
     let mut series: Vec<Row> = Vec::new();
@@ -193,7 +192,7 @@ async fn add_exemplars(
     let GroupBy::Labels(names) = &grouping.labels else { return Ok(()) };
     let mut by_labels: BTreeMap<Labels, &mut Row> =
         rows.iter_mut().map(|row| (row.labels.clone(), row)).collect();
-    for profile in backend.profiles(select, &Report::new()).await? {
+    for profile in backend.profiles(select, &report()).await? {
         let group = profile.labels.only(names.iter().map(String::as_str));
         let Some(row) = by_labels.get_mut(&group) else { continue };
         let exemplar = exemplar(&profile, names);
@@ -230,7 +229,7 @@ async fn below(
     site: Vec<String>,
 ) -> Result<SeriesAnswer, Fault> {
     let site = Arc::new(CallSite(site));
-    let report = Report::new();
+    let report = report();
     let weigh: Arc<dyn Weigh> = Arc::<CallSite>::clone(&site);
     if let Some(answer) = backend.weighed(select, grouping, weigh, &report).await? {
         return Ok(answer);

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use flamesql_backend::Backend;
+use flamesql_backend::{Backend, Report};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower_http::{
     CompressionLevel,
@@ -172,9 +172,27 @@ async fn in_turn(State(served): State<Served>, request: Request, next: Next) -> 
     }
 }
 
-/// Says with each answer what of the source is missing in it: an answer has no other place for that.
+tokio::task_local! {
+    /// What the work came to for the request that is being answered.
+    static REPORT: Report;
+}
+
+/// The report of the request that is being answered: what is missing there is missing in the answer.
+pub(crate) fn report() -> Report {
+    REPORT.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// Says what of the source is missing in an answer. What failed of this question alone makes it an error, since whoever
+/// reads the answer looks for no header of ours; what a folder lacks for every question is told in one.
 async fn with_notices(State(served): State<Served>, request: Request, next: Next) -> Response {
-    let mut answer = next.run(request).await;
+    let report = Report::new();
+    let mut answer = REPORT.scope(report.clone(), next.run(request)).await;
+    if answer.status().is_success() && !report.is_complete() {
+        let missing = report.notices().into_iter().find(|notice| notice.is_missing);
+        let why = missing.map_or_else(|| "a part of it failed".to_owned(), |n| n.to_string());
+        let message = format!("the source's answer is not whole: {why}");
+        return Fault::new(Code::Unavailable, message).into_response();
+    }
     let missing: Vec<_> =
         served.backend().notices().into_iter().filter(|notice| notice.is_missing).collect();
     if let [first, ..] = missing.as_slice() {

@@ -1,6 +1,6 @@
 //! Stacks, added up: as a flame graph, a tree or pprof, of one selection or of two side by side.
 
-use flamesql_backend::{Grouping, Only, Report, Select};
+use flamesql_backend::{Grouping, Only, Select, StackGroup};
 use flamesql_profile::{
     StackTree,
     flamebearer::{DiffLevels, Levels},
@@ -21,6 +21,7 @@ use crate::{
     pprof::message_of,
     question::{Millis, call_site, check_ids, max_nodes, only, profile_type, select},
     series::CallSite,
+    served::report,
 };
 
 pub(crate) async fn merge_stacktraces(
@@ -140,10 +141,10 @@ impl Question {
 /// All stacks of a selection in one tree.
 pub(crate) async fn merged(served: &Served, mut select: Select) -> Result<StackTree, Fault> {
     ids::resolved(served, &mut select).await?;
-    let mut groups = served.backend().stacks(select, Grouping::default(), Report::new());
-    // All in one group: there is one, or none.
-    let group = groups.try_next().await?;
-    Ok(group.map(|group| group.tree).unwrap_or_default())
+    let groups = served.backend().stacks(select, Grouping::default(), report());
+    // All in one group: there is one, or none. What is missing is known at the end.
+    let mut groups: Vec<StackGroup> = groups.try_collect().await?;
+    Ok(groups.pop().map(|group| group.tree).unwrap_or_default())
 }
 
 /// Runs what takes a processor for a while where it holds nobody up.

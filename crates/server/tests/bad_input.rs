@@ -13,7 +13,7 @@ use std::{
 
 use flamesql_backend::{
     Backend, Capabilities, Error, Files, FilesOptions, Grouping, LabelSet, Memory, MetaQuery,
-    ProfileRow, Report, Select, SeriesAnswer, StackStream,
+    Notice, ProfileRow, Report, Select, SeriesAnswer, StackStream,
 };
 use flamesql_profile::{
     Labels, ProfileType, StackTreeBuilder, TimeRange, Timestamp, pyroscope_tree,
@@ -235,13 +235,24 @@ struct Endless {
     most_waiting: Arc<AtomicUsize>,
     /// Whether it answers after a while.
     answers: bool,
+    /// Whether something is missing in its answers.
+    lacks: bool,
 }
 
 impl Endless {
     fn new(answers: bool) -> Self {
         let memory = Memory::new();
         let (n_asked, n_waiting, most_waiting) = Default::default();
-        Self { memory, n_asked, n_waiting, most_waiting, answers }
+        Self { memory, n_asked, n_waiting, most_waiting, answers, lacks: false }
+    }
+}
+
+impl Endless {
+    fn note(&self, report: &Report) {
+        if self.lacks {
+            let (subject, reason) = ("a slice".to_owned(), "it failed".to_owned());
+            report.add_notice(Notice { subject, reason, is_missing: true });
+        }
     }
 }
 
@@ -292,6 +303,7 @@ impl Backend for Endless {
         'r: 't,
         Self: 't,
     {
+        self.note(report);
         self.memory.series(select, grouping, report)
     }
 
@@ -300,6 +312,7 @@ impl Backend for Endless {
         let now = self.n_waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_waiting.fetch_max(now, Ordering::SeqCst);
         let waiting = Waiting(Arc::clone(&self.n_waiting));
+        self.note(&report);
         let (answers, inner) = (self.answers, self.memory.stacks(select, grouping, report));
         futures::stream::once(async move {
             if !answers {
@@ -583,6 +596,38 @@ async fn a_folder_that_changes_while_it_is_served() {
             _ => 5,
         };
         assert_eq!(sums(&server).await, [Ok(right), Ok(right)], "{what}");
+    }
+}
+
+/// Whoever reads an answer of Pyroscope looks for no header of ours, and would take a part for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_answer_is_an_error() {
+    for (lacks, status) in [(false, 200), (true, 503)] {
+        let source = Endless { lacks, ..Endless::new(true) };
+        let server = Server::start(Arc::new(source), ServeOptions::default()).await;
+        let stacks = ask(&server, "SelectMergeStacktraces", &stacks_of(support::CPU)).await;
+        let series = ask(&server, "SelectSeries", &series_of(support::CPU)).await;
+        let page = format!("/pyroscope/render?query={}{{}}&from=1&until=9", support::CPU);
+        let page = server.get(&page).await;
+        for answer in [stacks, series, page] {
+            assert_eq!(answer.status, status, "{}", answer.text());
+            assert_eq!(answer.text().contains("is not whole"), lacks, "{}", answer.text());
+        }
+    }
+}
+
+/// Times beyond what nanoseconds hold are as good as the last that they do.
+#[tokio::test]
+async fn the_ends_of_time_are_no_overflow() {
+    let server = Server::of_memory(|_| {}).await;
+    for (start, end) in [(-1, i64::MAX), (i64::MIN, i64::MAX), (i64::MIN, -5), (1, i64::MAX)] {
+        let mut series = series_of(support::CPU);
+        (series.start, series.end) = (start, end);
+        let mut stacks = stacks_of(support::CPU);
+        (stacks.start, stacks.end) = (start, end);
+        assert_eq!(ask(&server, "SelectSeries", &series).await.status, 200, "{start} {end}");
+        let answer = ask(&server, "SelectMergeStacktraces", &stacks).await;
+        assert_eq!(answer.status, 200, "{start} {end}");
     }
 }
 

@@ -228,6 +228,17 @@ async fn pages_of_the_web_are_refused() {
     for method in ["GET", "OPTIONS", "POST"] {
         let answer = server.send(method, "/querier.v1.QuerierService/Series", &origin, b"").await;
         assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
+        assert_eq!(answer.status, 403, "{method}");
+    }
+    for (name, value, status) in [
+        ("Origin", "http://localhost:3000", 200),
+        ("Origin", "null", 403),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "none", 200),
+    ] {
+        let headers = [("Host", "localhost:4180"), (name, value)];
+        assert_eq!(server.send("GET", "/ready", &headers, b"").await.status, status, "{value}");
     }
 }
 

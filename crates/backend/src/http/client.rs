@@ -108,7 +108,12 @@ pub(crate) struct Response {
     pub(crate) content_type: String,
     /// Inflated; of an error, without our secrets, should the server repeat them.
     pub(crate) body: Bytes,
+    /// What the server says is missing in its answer, as `flamesql serve` does.
+    pub(crate) missing: Option<String>,
 }
+
+/// The header in which `flamesql serve` says what of its source could not be read.
+const MISSING: &str = "flamesql-missing";
 
 /// What is known of a try while it is under way.
 #[derive(Default)]
@@ -308,6 +313,10 @@ impl Inner {
             }
         };
         let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+        let missing = answer.headers().get(MISSING).map(|value| {
+            let text = self.headers.conceal(Bytes::copy_from_slice(value.as_bytes()));
+            String::from_utf8_lossy(&text).into_owned()
+        });
         let mut body = Inflating::new(is_gzip, progress.announced, max);
         let refused = |refused| {
             match refused {
@@ -335,7 +344,7 @@ impl Inner {
             // It is quoted, and may repeat what it was sent.
             body = self.headers.conceal(body);
         }
-        Ok(Response { status, content_type, body })
+        Ok(Response { status, content_type, body, missing })
     }
 
     /// A redirection is not followed to another place: whoever is there is not to have what was meant for this server.

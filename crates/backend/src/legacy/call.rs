@@ -207,6 +207,7 @@ mod tests {
                 status,
                 content_type: content_type.to_owned(),
                 body: body.to_owned().into(),
+                missing: None,
             };
             let error = calls.check(PATH, &response).unwrap_err();
             assert_eq!(error.kind(), kind);

@@ -9,7 +9,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error, ErrorKind, Report,
+    Error, ErrorKind, Notice, Report,
     http::{Answer, Body, Client, Request, Response},
     room::{self, Shape},
 };
@@ -113,6 +113,14 @@ impl Rpc {
         let response = self.client.send(&request, report).await?;
         if response.status != 200 {
             return Err(fault(method.what, self.base(), &response));
+        }
+        if let Some(missing) = &response.missing {
+            let (subject, reason) = (self.base().to_owned(), missing.clone());
+            let notice = Notice { subject, reason, is_missing: true };
+            // Each of many answers says the same.
+            if !report.notices().contains(&notice) {
+                report.add_notice(notice);
+            }
         }
         if !response.content_type.starts_with(content_type) {
             let what = format!(
@@ -256,6 +264,7 @@ mod tests {
             status,
             content_type: content_type.to_owned(),
             body: body.to_owned().into(),
+            missing: None,
         };
         let error = fault("ask", "http://s", &response);
         (error.kind(), error.to_string())
