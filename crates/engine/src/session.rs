@@ -354,7 +354,8 @@ fn memory_limit(plan: &LogicalPlan) -> Result<Option<usize>, Error> {
 }
 
 /// Plans one statement of somebody else's in a session that sources were [installed](crate::Engine::install) into, with
-/// the limits of a [`Session`]: of its length, of the tables that it comes to and of the depth of its expressions, and of clauses that DataFusion passes over. Without
+/// the limits of a [`Session`]: of its length, of the tables that it comes to and of the depth of its expressions, and
+/// without clauses that DataFusion passes over. Without
 /// them a statement of a few lines may take all memory or stack before it reads a row. What it may do is not
 /// limited: that is what `SQLOptions::verify_plan` is for.
 ///

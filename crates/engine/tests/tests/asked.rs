@@ -22,6 +22,8 @@ const DAY: i64 = 86_400_000_000_000;
 struct Counting {
     memory: Memory,
     counts: Arc<Counts>,
+    /// Whether it lists its types; a server that has the newest in its lists has none of older ones.
+    lists_types: bool,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +64,10 @@ impl Backend for Counting {
 
     async fn profile_types(&self, range: TimeRange) -> Result<Vec<ProfileType>, Error> {
         self.counts.types.fetch_add(1, Relaxed);
-        self.memory.profile_types(range).await
+        match self.lists_types {
+            true => self.memory.profile_types(range).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
@@ -108,7 +113,7 @@ fn ten_days(one_by_one: bool) -> (Session, Arc<Counts>) {
         memory.insert(&ProfileType::parse(CPU).unwrap(), &labels, time, 0, &tree).unwrap();
     }
     let counts = Arc::new(Counts::default());
-    let source = Counting { memory, counts: Arc::clone(&counts) };
+    let source = Counting { memory, counts: Arc::clone(&counts), lists_types: true };
     let split = Split::new(Arc::new(source));
     let engine = Engine::builder().source("m", Arc::new(split)).build().unwrap();
     (engine.session(), counts)
@@ -210,7 +215,7 @@ fn many(n: i64, is_finite: bool) -> (Session, Arc<Counts>) {
         memory.insert(&cpu, &labels, Timestamp::from_nanos(i), 0, &tree).unwrap();
     }
     let counts = Arc::new(Counts::default());
-    let source = Counting { memory, counts: Arc::clone(&counts) };
+    let source = Counting { memory, counts: Arc::clone(&counts), lists_types: true };
     let engine = Engine::builder().source("m", Arc::new(source)).build().unwrap();
     (engine.session(), counts)
 }
@@ -280,46 +285,6 @@ async fn many_values_of_several_labels_are_counted_before_they_are_built() {
     assert_eq!(counts.selectors().len(), 1);
 }
 
-/// Lists no types, as a server does that has the newest in its lists and is asked about older ones.
-#[derive(Debug)]
-struct Unlisted(Memory);
-
-#[async_trait]
-impl Backend for Unlisted {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn profile_types(&self, _range: TimeRange) -> Result<Vec<ProfileType>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
-        self.0.label_sets(query).await
-    }
-
-    async fn label_names(&self, query: &MetaQuery) -> Result<Vec<String>, Error> {
-        self.0.label_names(query).await
-    }
-
-    async fn label_values(&self, name: &str, query: &MetaQuery) -> Result<Vec<String>, Error> {
-        self.0.label_values(name, query).await
-    }
-
-    async fn series(
-        &self,
-        select: &Select,
-        grouping: &Grouping,
-        report: &Report,
-    ) -> Result<SeriesAnswer, Error> {
-        self.0.series(select, grouping, report).await
-    }
-
-    fn stacks(&self, select: Select, grouping: Grouping, report: Report) -> StackStream {
-        self.0.stacks(select, grouping, report)
-    }
-}
-
 #[tokio::test]
 async fn a_type_that_is_named_in_full_is_asked_for_where_lists_are_not_complete() {
     let tree = folded::decode(b"main;work 1\nmain 2\n").unwrap().into_tree();
@@ -331,7 +296,8 @@ async fn a_type_that_is_named_in_full_is_asked_for_where_lists_are_not_complete(
         let labels: Labels = [("pod", "a")].into_iter().collect();
         let cpu = ProfileType::parse(CPU).unwrap();
         memory.insert(&cpu, &labels, Timestamp::from_nanos(1), 0, &tree).unwrap();
-        let engine = Engine::builder().source("m", Arc::new(Unlisted(memory))).build().unwrap();
+        let source = Counting { memory, counts: Arc::default(), lists_types: false };
+        let engine = Engine::builder().source("m", Arc::new(source)).build().unwrap();
         let session = engine.session();
         for sql in [
             format!("SELECT sum(value) FROM samples WHERE profile_type = '{CPU}'"),
