@@ -2,21 +2,29 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt::Write as _,
+    mem,
     sync::Arc,
 };
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryBuilder, StringArray, StringBuilder, UInt16Array,
-        new_null_array,
+        Array, ArrayRef, AsArray, BinaryBuilder, PrimitiveArray, StringArray, UInt16Array,
+        UInt16Builder, downcast_integer_array, new_null_array,
     },
-    compute::{CastOptions, cast_with_options, kernels::cast::can_cast_types},
-    datatypes::{DataType, Field as ArrowField, TimeUnit},
-    util::display::{ArrayFormatter, FormatOptions},
+    compute::{CastOptions, cast_with_options, take},
+    datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Field as ArrowField, TimeUnit},
+    error::ArrowError,
+    util::display::FormatOptions,
 };
 
-use crate::{Error, FieldConfig, grafana_unit, nested};
+use crate::{
+    Error, FieldConfig, grafana_unit,
+    nested::{self, Nested},
+};
+
+/// A value that does not fit is an error and no NULL.
+const STRICT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// How many texts an enumeration has at most; beyond that its values are written as texts.
 pub const MAX_ENUM: usize = 1 << 16;
@@ -104,6 +112,24 @@ pub struct Field {
     texts: Option<Arc<[String]>>,
 }
 
+/// What is said of a field, without its values.
+#[derive(Debug)]
+pub struct FieldMut<'a> {
+    /// Its name.
+    pub name: &'a mut String,
+    /// What tells it from other fields of that name.
+    pub labels: &'a mut Option<BTreeMap<String, String>>,
+    /// What is said of it.
+    pub config: &'a mut Option<FieldConfig>,
+}
+
+impl FieldMut<'_> {
+    /// Its config, to say more about it.
+    pub fn config_mut(&mut self) -> &mut FieldConfig {
+        self.config.get_or_insert_default()
+    }
+}
+
 impl Field {
     /// A field of an array; it is nullable if a value is NULL.
     ///
@@ -118,22 +144,17 @@ impl Field {
 
     /// A field of the arrays of a column.
     ///
-    /// | Arrow | becomes |
-    /// |---|---|
-    /// | integers, floats, booleans, text | the same (a float of 16 bits is one of 32) |
-    /// | dictionaries of text | an enumeration; text where there are more than [`MAX_ENUM`] |
-    /// | dates, timestamps | times in nanoseconds; a zone is dropped, the instant is the same |
-    /// | durations | 64-bit integers, with their unit |
-    /// | decimals | 64-bit floats |
-    /// | lists, maps, structs, unions | JSON |
-    /// | bytes | text, two hexadecimal digits each |
-    /// | times of day, intervals | text |
+    /// Numbers, booleans and text stay what they are, dictionaries of text become enumerations, dates and timestamps times,
+    /// lists and their like JSON; the [README] has the table of all types.
+    ///
+    /// [README]: https://github.com/flamesql/flamesql/tree/main/crates/frame#what-becomes-of-each-type
     ///
     /// The metadata `unit` and `comment` of the column become its unit and its description.
     ///
     /// # Errors
     ///
-    /// If a date or a timestamp is beyond the years that 64 bits of nanoseconds hold.
+    /// If a date or a timestamp is beyond the years that 64 bits of nanoseconds hold, a time of day is beyond its day, texts
+    /// have more than two gigabytes in one array, or an array is of another type than the column.
     pub fn of_chunks(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Self, Error> {
         let of_duration = match field.data_type() {
             DataType::Duration(TimeUnit::Second) => Some("s"),
@@ -148,13 +169,23 @@ impl Field {
             description: field.metadata().get("comment").cloned(),
             ..FieldConfig::default()
         };
+        if let Some(chunk) = chunks.iter().find(|chunk| !is_of(chunk.data_type(), field)) {
+            return Err(Error::new(format!(
+                "put column {:?} into a frame: it is {} and has values of {}",
+                field.name(),
+                field.data_type(),
+                chunk.data_type()
+            )));
+        }
         let Column { kind, chunks, texts } = column(field, chunks)?;
+        // Some plans promise that there is no NULL, and are wrong.
+        let has_null = chunks.iter().any(|chunk| chunk.null_count() > 0);
         Ok(Self {
             name: field.name().clone(),
             labels: None,
             config: (config != FieldConfig::default()).then_some(config),
             kind,
-            is_nullable: field.is_nullable() || field.data_type().is_null(),
+            is_nullable: field.is_nullable() || field.data_type().is_null() || has_null,
             chunks,
             texts,
         })
@@ -213,6 +244,10 @@ impl Field {
         self.config.get_or_insert_default()
     }
 
+    pub(crate) fn as_mut(&mut self) -> FieldMut<'_> {
+        FieldMut { name: &mut self.name, labels: &mut self.labels, config: &mut self.config }
+    }
+
     pub(crate) fn chunks(&self) -> &[ArrayRef] {
         &self.chunks
     }
@@ -268,16 +303,32 @@ fn column(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
         | DataType::Time32(_)
         | DataType::Time64(_)
         | DataType::Interval(_) => {
-            let chunks =
-                chunks.iter().map(|chunk| shown(field, chunk)).collect::<Result<_, _>>()?;
-            Ok(Column { kind: Kind::Text, chunks, texts: None })
+            let shown = |chunk: &ArrayRef| nested::shown(chunk).map(|texts| Arc::new(texts) as _);
+            let shown = chunks.iter().map(shown).collect::<Result<_, _>>();
+            Ok(Column {
+                kind: Kind::Text,
+                chunks: shown.map_err(|e| unsayable(field, e))?,
+                texts: None,
+            })
         }
         // Lists, maps, structs, unions, and whatever Arrow will have next.
         _ => {
-            let chunks = chunks.iter().map(|chunk| json(field, chunk)).collect::<Result<_, _>>()?;
-            Ok(Column { kind: Kind::Json, chunks, texts: None })
+            let json = chunks.iter().map(json).collect::<Result<_, _>>();
+            Ok(Column {
+                kind: Kind::Json,
+                chunks: json.map_err(|e| unsayable(field, e))?,
+                texts: None,
+            })
         }
     }
+}
+
+/// Whether values are those of a column. What is said of the parts of nested values may differ: they are written as they
+/// are.
+fn is_of(values: &DataType, field: &ArrowField) -> bool {
+    let declared = field.data_type();
+    values == declared
+        || values.is_nested() && mem::discriminant(values) == mem::discriminant(declared)
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -293,113 +344,130 @@ fn cast(field: &ArrowField, chunk: &ArrayRef, kind: Kind) -> Result<ArrayRef, Er
     if *chunk.data_type() == data_type {
         return Ok(Arc::clone(chunk));
     }
-    // A value that does not fit is an error and no NULL.
-    let options = CastOptions { safe: false, ..CastOptions::default() };
     // A date is cast to nanoseconds without a look at its size.
     let from = match chunk.data_type() {
         DataType::Date32 | DataType::Date64 => {
             let seconds = DataType::Timestamp(TimeUnit::Second, None);
-            &cast_with_options(chunk, &seconds, &options).map_err(|e| unsayable(field, e))?
+            &cast_with_options(chunk, &seconds, &STRICT).map_err(|e| unsayable(field, e))?
         }
         // The instant stays the same without its zone.
         DataType::Timestamp(unit, Some(_)) => {
             let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
-            &cast_with_options(chunk, &utc, &options).map_err(|e| unsayable(field, e))?
+            &cast_with_options(chunk, &utc, &STRICT).map_err(|e| unsayable(field, e))?
         }
         _ => chunk,
     };
-    cast_with_options(from, &data_type, &options).map_err(|e| unsayable(field, e))
+    cast_with_options(from, &data_type, &STRICT).map_err(|e| unsayable(field, e))
 }
 
 /// The column with its values themselves.
 fn plain(field: &ArrowField, values: &DataType, chunks: &[ArrayRef]) -> Result<Column, Error> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = |chunk: &ArrayRef| match can_cast_types(chunk.data_type(), values) {
-        true => cast_with_options(chunk, values, &options).map_err(|e| unsayable(field, e)),
-        false => Err(Error::new(format!(
-            "put column {:?} into a frame: {} cannot be written",
-            field.name(),
-            chunk.data_type()
-        ))),
+    let unpack = |chunk: &ArrayRef| match chunk.as_any_dictionary_opt() {
+        Some(dictionary) => take(dictionary.values(), dictionary.keys(), None),
+        None => cast_with_options(chunk, values, &STRICT),
     };
-    let chunks = chunks.iter().map(cast).collect::<Result<Vec<_>, _>>()?;
+    let chunks = chunks
+        .iter()
+        .map(|chunk| unpack(chunk).map_err(|e| unsayable(field, e)))
+        .collect::<Result<Vec<_>, _>>()?;
     column(&field.clone().with_data_type(values.clone()), &chunks)
 }
 
 /// A dictionary's texts, each once, and which of them each value is.
 fn enumerated(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
-    let mut texts: Vec<String> = Vec::new();
-    let mut known: HashMap<String, u16> = HashMap::new();
+    let mut texts = Texts::default();
     let mut indexes = Vec::with_capacity(chunks.len());
+    let mut last: Option<(&ArrayRef, Numbered)> = None;
     for chunk in chunks {
         let dictionary = chunk.as_any_dictionary();
-        let options = CastOptions { safe: false, ..CastOptions::default() };
-        let values = cast_with_options(dictionary.values(), &DataType::Utf8, &options)
-            .map_err(|e| unsayable(field, e))?;
-        let values: &StringArray = values.as_string();
-        // Only texts that occur: a dictionary may hold those of a whole table.
-        let mut index_of: Vec<Option<u16>> = vec![None; values.len()];
-        let keys = dictionary.normalized_keys();
-        let mut of_chunk = Vec::with_capacity(keys.len());
-        for (row, key) in keys.into_iter().enumerate() {
-            if chunk.is_null(row) || values.is_null(key) {
-                of_chunk.push(None);
+        // Batches of one answer often share a dictionary.
+        let mut numbered = match last.take() {
+            Some((values, numbered)) if Arc::ptr_eq(values, dictionary.values()) => numbered,
+            _ => Numbered::new(field, dictionary.values())?,
+        };
+        let keys = dictionary.keys();
+        let of_chunk = downcast_integer_array!(
+            keys => numbered.indexes(keys, &mut texts),
+            _ => None
+        );
+        let Some(of_chunk) = of_chunk else {
+            return plain(field, &DataType::Utf8, chunks);
+        };
+        indexes.push(Arc::new(of_chunk) as ArrayRef);
+        last = Some((dictionary.values(), numbered));
+    }
+    Ok(Column { kind: Kind::Enum, chunks: indexes, texts: Some(texts.by_number.into()) })
+}
+
+/// The texts that occur: a dictionary may hold those of a whole table.
+#[derive(Default)]
+struct Texts {
+    by_number: Vec<String>,
+    numbers: HashMap<String, u16>,
+}
+
+impl Texts {
+    /// The number of a text; `None` if there are more than can be numbered.
+    fn number(&mut self, text: &str) -> Option<u16> {
+        if let Some(number) = self.numbers.get(text) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.by_number.len()).ok()?;
+        self.by_number.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        Some(number)
+    }
+}
+
+/// The values of a dictionary, and the numbers of those that occurred.
+struct Numbered {
+    values: StringArray,
+    numbers: Vec<Option<u16>>,
+}
+
+impl Numbered {
+    fn new(field: &ArrowField, values: &ArrayRef) -> Result<Self, Error> {
+        let values =
+            cast_with_options(values, &DataType::Utf8, &STRICT).map_err(|e| unsayable(field, e))?;
+        let values: StringArray = values.as_string().clone();
+        Ok(Self { numbers: vec![None; values.len()], values })
+    }
+
+    /// The numbers of keys; `None` if there are more texts than can be numbered.
+    fn indexes<K: ArrowPrimitiveType>(
+        &mut self,
+        keys: &PrimitiveArray<K>,
+        texts: &mut Texts,
+    ) -> Option<UInt16Array> {
+        let mut indexes = UInt16Builder::with_capacity(keys.len());
+        for key in keys {
+            let key = key.map(ArrowNativeType::as_usize).filter(|key| self.values.is_valid(*key));
+            let Some(key) = key else {
+                indexes.append_null();
                 continue;
-            }
-            let idx = match index_of[key] {
-                Some(idx) => idx,
-                None => {
-                    let text = values.value(key);
-                    let idx = match known.get(text) {
-                        Some(idx) => *idx,
-                        None => {
-                            let Ok(idx) = u16::try_from(texts.len()) else {
-                                return plain(field, &DataType::Utf8, chunks);
-                            };
-                            texts.push(text.to_owned());
-                            known.insert(text.to_owned(), idx);
-                            idx
-                        }
-                    };
-                    index_of[key] = Some(idx);
-                    idx
-                }
             };
-            of_chunk.push(Some(idx));
+            let number = match self.numbers[key] {
+                Some(number) => number,
+                None => texts.number(self.values.value(key))?,
+            };
+            self.numbers[key] = Some(number);
+            indexes.append_value(number);
         }
-        indexes.push(Arc::new(UInt16Array::from(of_chunk)) as ArrayRef);
+        Some(indexes.finish())
     }
-    Ok(Column { kind: Kind::Enum, chunks: indexes, texts: Some(texts.into()) })
 }
 
-/// Values as Arrow shows them: bytes as hexadecimal digits.
-fn shown(field: &ArrowField, chunk: &ArrayRef) -> Result<ArrayRef, Error> {
-    let options = FormatOptions::default();
-    let formatter =
-        ArrayFormatter::try_new(chunk.as_ref(), &options).map_err(|e| unsayable(field, e))?;
-    let mut builder = StringBuilder::new();
-    for row in 0..chunk.len() {
-        if chunk.is_null(row) {
-            builder.append_null();
-        } else {
-            // Writing to memory does not fail.
-            let _ = write!(builder, "{}", formatter.value(row));
-            builder.append_value("");
-        }
-    }
-    Ok(Arc::new(builder.finish()))
-}
-
-fn json(field: &ArrowField, chunk: &ArrayRef) -> Result<ArrayRef, Error> {
+fn json(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let nested = Nested::of(array)?;
     let mut builder = BinaryBuilder::new();
     let mut value = Vec::new();
-    for row in 0..chunk.len() {
-        if chunk.is_null(row) {
+    for row in 0..array.len() {
+        if array.is_null(row) {
             builder.append_null();
             continue;
         }
         value.clear();
-        nested::push(&mut value, chunk.as_ref(), row).map_err(|e| unsayable(field, e))?;
+        nested.push(&mut value, row);
         builder.append_value(&value);
     }
     Ok(Arc::new(builder.finish()))

@@ -3,10 +3,10 @@
 //! Values come column by column, times in whole milliseconds. What is left of a time goes into `nanos`, and of numbers that
 //! are none (NaN, infinities), which are null among the values, the rows go into `entities`.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, mem};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray},
+    array::{Array, ArrayRef, AsArray},
     datatypes::{
         ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
         TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -14,7 +14,7 @@ use arrow::{
 };
 use serde::Serialize;
 
-use crate::{Error, Field, Frame, FrameMeta, Kind, config::Configured};
+use crate::{Error, Field, Frame, FrameMeta, Kind, config::Configured, text};
 
 /// How many bytes are gathered before they are passed on.
 const BUFFER_LEN: usize = 1 << 16;
@@ -65,31 +65,14 @@ impl<'a> Described<'a> {
     }
 }
 
-/// The rows in which a number is none.
-#[derive(Default, Serialize)]
-struct Entities {
-    #[serde(rename = "NaN", skip_serializing_if = "Vec::is_empty")]
-    nan: Vec<usize>,
-    #[serde(rename = "Inf", skip_serializing_if = "Vec::is_empty")]
-    inf: Vec<usize>,
-    #[serde(rename = "NegInf", skip_serializing_if = "Vec::is_empty")]
-    neg_inf: Vec<usize>,
-}
-
-impl Entities {
-    fn is_empty(&self) -> bool {
-        self.nan.is_empty() && self.inf.is_empty() && self.neg_inf.is_empty()
-    }
-}
-
 impl Frame {
-    /// Writes the frame as JSON, a piece at a time.
+    /// Writes the frame as JSON, a piece at a time: what it takes beside the frame does not grow with the rows.
     ///
     /// # Errors
     ///
     /// If `into` fails.
     pub fn write_json(&self, into: impl io::Write) -> Result<(), Error> {
-        let mut out = Out { into, buffer: Vec::with_capacity(BUFFER_LEN + 1024), row: 0 };
+        let mut out = Out { into, buffer: Vec::with_capacity(BUFFER_LEN + 1024) };
         out.frame(self).map_err(|e| Error::with_source("write a frame as JSON", e))
     }
 }
@@ -97,8 +80,15 @@ impl Frame {
 struct Out<W> {
     into: W,
     buffer: Vec<u8>,
-    /// Which value of its field comes next.
-    row: usize,
+}
+
+/// What the values of a field leave to be said behind all values.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    /// A number is none.
+    entities: bool,
+    /// A time is no whole number of milliseconds.
+    nanos: bool,
 }
 
 impl<W: io::Write> Out<W> {
@@ -110,37 +100,46 @@ impl<W: io::Write> Out<W> {
             fields: frame.fields().iter().map(Described::of).collect(),
         };
         self.buffer.extend_from_slice(b"{\"schema\":");
-        self.value(&schema)?;
+        serde_json::to_writer(&mut self.buffer, &schema)?;
+        self.pass_on()?;
         self.buffer.extend_from_slice(b",\"data\":{\"values\":[");
-        let (mut entities, mut nanos) = (Vec::new(), Vec::new());
+        let mut left = Vec::with_capacity(frame.fields().len());
         for (idx, field) in frame.fields().iter().enumerate() {
-            self.buffer.extend_from_slice(if idx > 0 { b",[" } else { b"[" });
-            self.row = 0;
-            let mut of_field = Entities::default();
-            for chunk in field.chunks() {
-                self.chunk(field.kind(), chunk, &mut of_field)?;
-            }
-            self.buffer.push(b']');
-            entities.push((!of_field.is_empty()).then_some(of_field));
-            nanos.push((field.kind() == Kind::Time).then(|| remainders(field)).flatten());
+            self.comma(idx);
+            left.push(self.values(field)?);
         }
         self.buffer.push(b']');
-        if entities.iter().any(Option::is_some) {
-            self.buffer.extend_from_slice(b",\"entities\":");
-            self.value(&entities)?;
+        if left.iter().any(|left| left.entities) {
+            self.buffer.extend_from_slice(b",\"entities\":[");
+            for (idx, (field, left)) in frame.fields().iter().zip(&left).enumerate() {
+                self.comma(idx);
+                match left.entities {
+                    true => self.entities(field)?,
+                    false => self.buffer.extend_from_slice(b"null"),
+                }
+            }
+            self.buffer.push(b']');
         }
-        if nanos.iter().any(Option::is_some) {
-            self.buffer.extend_from_slice(b",\"nanos\":");
-            self.value(&nanos)?;
+        if left.iter().any(|left| left.nanos) {
+            self.buffer.extend_from_slice(b",\"nanos\":[");
+            for (idx, (field, left)) in frame.fields().iter().zip(&left).enumerate() {
+                self.comma(idx);
+                match left.nanos {
+                    true => self.nanos(field)?,
+                    false => self.buffer.extend_from_slice(b"null"),
+                }
+            }
+            self.buffer.push(b']');
         }
         self.buffer.extend_from_slice(b"}}");
         self.into.write_all(&self.buffer)?;
         self.into.flush()
     }
 
-    fn value(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.buffer, value)?;
-        self.pass_on()
+    fn comma(&mut self, idx: usize) {
+        if idx > 0 {
+            self.buffer.push(b',');
+        }
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
@@ -151,104 +150,151 @@ impl<W: io::Write> Out<W> {
         Ok(())
     }
 
-    fn chunk(&mut self, kind: Kind, chunk: &ArrayRef, entities: &mut Entities) -> io::Result<()> {
-        match kind {
-            Kind::Int8 => self.numbers::<Int8Type>(chunk),
-            Kind::Int16 => self.numbers::<Int16Type>(chunk),
-            Kind::Int32 => self.numbers::<Int32Type>(chunk),
-            Kind::Int64 => self.numbers::<Int64Type>(chunk),
-            Kind::UInt8 => self.numbers::<UInt8Type>(chunk),
-            Kind::UInt16 | Kind::Enum => self.numbers::<UInt16Type>(chunk),
-            Kind::UInt32 => self.numbers::<UInt32Type>(chunk),
-            Kind::UInt64 => self.numbers::<UInt64Type>(chunk),
-            Kind::Float32 => self.floats::<Float32Type>(chunk, entities, f64::from),
-            Kind::Float64 => self.floats::<Float64Type>(chunk, entities, |value| value),
-            Kind::Bool => {
-                let values = chunk.as_boolean();
-                self.each(chunk, |out, row| write(out, &values.value(row)))
-            }
-            Kind::Text => {
-                let values = chunk.as_string::<i32>();
-                self.each(chunk, |out, row| write(out, values.value(row)))
-            }
-            Kind::Json => {
-                let values = chunk.as_binary::<i32>();
-                self.each(chunk, |out, row| {
-                    out.extend_from_slice(values.value(row));
-                    Ok(())
-                })
-            }
-            Kind::Time => {
-                let values = chunk.as_primitive::<TimestampNanosecondType>();
-                self.each(chunk, |out, row| write(out, &values.value(row).div_euclid(NANOS)))
+    fn values(&mut self, field: &Field) -> io::Result<Left> {
+        let mut left = Left::default();
+        self.buffer.push(b'[');
+        let mut is_first = true;
+        for chunk in field.chunks() {
+            let of = &mut is_first;
+            match field.kind() {
+                Kind::Int8 => self.integers::<Int8Type>(of, chunk)?,
+                Kind::Int16 => self.integers::<Int16Type>(of, chunk)?,
+                Kind::Int32 => self.integers::<Int32Type>(of, chunk)?,
+                Kind::Int64 => self.integers::<Int64Type>(of, chunk)?,
+                Kind::UInt8 => self.integers::<UInt8Type>(of, chunk)?,
+                Kind::UInt16 | Kind::Enum => self.integers::<UInt16Type>(of, chunk)?,
+                Kind::UInt32 => self.integers::<UInt32Type>(of, chunk)?,
+                Kind::UInt64 => self.integers::<UInt64Type>(of, chunk)?,
+                Kind::Float32 => left.entities |= self.floats::<Float32Type>(of, chunk)?,
+                Kind::Float64 => left.entities |= self.floats::<Float64Type>(of, chunk)?,
+                Kind::Bool => self.each(of, chunk, chunk.as_boolean().values(), |out, value| {
+                    out.extend_from_slice(if value { b"true" } else { b"false" });
+                })?,
+                Kind::Text => {
+                    let texts = chunk.as_string::<i32>();
+                    self.each(of, chunk, (0..texts.len()).map(|row| texts.value(row)), text::push)?;
+                }
+                Kind::Json => {
+                    let values = chunk.as_binary::<i32>();
+                    let values = (0..values.len()).map(|row| values.value(row));
+                    self.each(of, chunk, values, |out, value| out.extend_from_slice(value))?;
+                }
+                Kind::Time => {
+                    let times = chunk.as_primitive::<TimestampNanosecondType>().values();
+                    self.each(of, chunk, times.iter().copied(), |out, nanos: i64| {
+                        left.nanos |= nanos.rem_euclid(NANOS) != 0;
+                        text::push_integer(out, nanos.div_euclid(NANOS));
+                    })?;
+                }
             }
         }
+        self.buffer.push(b']');
+        Ok(left)
     }
 
-    fn numbers<T: ArrowPrimitiveType>(&mut self, chunk: &ArrayRef) -> io::Result<()>
+    fn integers<T>(&mut self, is_first: &mut bool, chunk: &ArrayRef) -> io::Result<()>
     where
-        T::Native: Serialize,
+        T: ArrowPrimitiveType,
+        T::Native: itoa::Integer,
     {
-        let values: &PrimitiveArray<T> = chunk.as_primitive();
-        self.each(chunk, |out, row| write(out, &values.value(row)))
+        let values = chunk.as_primitive::<T>().values();
+        self.each(is_first, chunk, values.iter().copied(), text::push_integer)
     }
 
-    /// What is no number is null; where it stood is told behind the values.
-    fn floats<T: ArrowPrimitiveType>(
-        &mut self,
-        chunk: &ArrayRef,
-        entities: &mut Entities,
-        wide: impl Fn(T::Native) -> f64,
-    ) -> io::Result<()>
+    /// What is no number is null. Whether there was one.
+    fn floats<T>(&mut self, is_first: &mut bool, chunk: &ArrayRef) -> io::Result<bool>
     where
-        T::Native: Serialize,
+        T: ArrowPrimitiveType,
+        T::Native: zmij::Float + Into<f64>,
     {
-        let values: &PrimitiveArray<T> = chunk.as_primitive();
-        let first = self.row;
-        self.each(chunk, |out, row| {
-            let value = wide(values.value(row));
-            if value.is_nan() {
-                entities.nan.push(first + row);
-            } else if value.is_infinite() && value > 0.0 {
-                entities.inf.push(first + row);
-            } else if value.is_infinite() {
-                entities.neg_inf.push(first + row);
-            }
-            write(out, &values.value(row))
-        })
+        let values = chunk.as_primitive::<T>().values();
+        let mut is_left = false;
+        self.each(is_first, chunk, values.iter().copied(), |out, value| {
+            is_left |= !text::push_number(out, value);
+        })?;
+        Ok(is_left)
     }
 
     /// Each value of a chunk, with commas between all of a field.
-    fn each(
+    fn each<T>(
         &mut self,
+        is_first: &mut bool,
         chunk: &ArrayRef,
-        mut value: impl FnMut(&mut Vec<u8>, usize) -> io::Result<()>,
+        values: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Vec<u8>, T),
     ) -> io::Result<()> {
-        for row in 0..chunk.len() {
-            if self.row > 0 {
+        let nulls = chunk.nulls();
+        for (row, value) in values.into_iter().enumerate() {
+            if !mem::take(is_first) {
                 self.buffer.push(b',');
             }
-            self.row += 1;
-            match chunk.is_null(row) {
-                true => self.buffer.extend_from_slice(b"null"),
-                false => value(&mut self.buffer, row)?,
+            match nulls {
+                Some(nulls) if nulls.is_null(row) => self.buffer.extend_from_slice(b"null"),
+                _ => write(&mut self.buffer, value),
             }
             self.pass_on()?;
         }
         Ok(())
     }
-}
 
-fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> io::Result<()> {
-    Ok(serde_json::to_writer(out, value)?)
-}
-
-/// What is left of each time behind its whole milliseconds; `None` if nothing is.
-fn remainders(field: &Field) -> Option<Vec<i64>> {
-    let mut rest = Vec::with_capacity(field.len());
-    for chunk in field.chunks() {
-        let values = chunk.as_primitive::<TimestampNanosecondType>();
-        rest.extend(values.iter().map(|value| value.map_or(0, |nanos| nanos.rem_euclid(NANOS))));
+    /// The rows in which a number of a field is none, by what it is instead.
+    fn entities(&mut self, field: &Field) -> io::Result<()> {
+        let kinds = [("NaN", f64::NAN), ("Inf", f64::INFINITY), ("NegInf", f64::NEG_INFINITY)];
+        self.buffer.push(b'{');
+        let mut n_kinds = 0;
+        for (name, kind) in kinds {
+            let is_it = |value: f64| value == kind || value.is_nan() && kind.is_nan();
+            let (mut n_rows, mut first) = (0, 0);
+            for chunk in field.chunks() {
+                for row in 0..chunk.len() {
+                    if chunk.is_null(row) || !is_it(number(field.kind(), chunk, row)) {
+                        continue;
+                    }
+                    if n_rows == 0 {
+                        self.comma(n_kinds);
+                        n_kinds += 1;
+                        text::push(&mut self.buffer, name);
+                        self.buffer.extend_from_slice(b":[");
+                    }
+                    self.comma(n_rows);
+                    n_rows += 1;
+                    text::push_integer(&mut self.buffer, first + row);
+                    self.pass_on()?;
+                }
+                first += chunk.len();
+            }
+            if n_rows > 0 {
+                self.buffer.push(b']');
+            }
+        }
+        self.buffer.push(b'}');
+        Ok(())
     }
-    rest.iter().any(|nanos| *nanos != 0).then_some(rest)
+
+    /// What is left of each time behind its whole milliseconds.
+    fn nanos(&mut self, field: &Field) -> io::Result<()> {
+        self.buffer.push(b'[');
+        let mut n_rows = 0;
+        for chunk in field.chunks() {
+            let times = chunk.as_primitive::<TimestampNanosecondType>();
+            for time in times {
+                self.comma(n_rows);
+                n_rows += 1;
+                text::push_integer(
+                    &mut self.buffer,
+                    time.map_or(0, |nanos| nanos.rem_euclid(NANOS)),
+                );
+                self.pass_on()?;
+            }
+        }
+        self.buffer.push(b']');
+        Ok(())
+    }
+}
+
+fn number(kind: Kind, chunk: &ArrayRef, row: usize) -> f64 {
+    match kind {
+        Kind::Float32 => f64::from(chunk.as_primitive::<Float32Type>().value(row)),
+        _ => chunk.as_primitive::<Float64Type>().value(row),
+    }
 }

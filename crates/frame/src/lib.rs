@@ -2,8 +2,8 @@
 //!
 //! A [`Frame`] is what Grafana shows: columns of one length, with names, labels, units and hints of how to draw them. It is
 //! written as [JSON](Frame::write_json), which browsers read, and as an [Arrow file](Frame::write_arrow), which plugins
-//! send, both as Grafana's [SDK for Go] writes them. Not all that Arrow has can be read there: [`Field::new`] says what
-//! becomes of which type.
+//! send, both as Grafana's [SDK for Go] writes them. Not all that Arrow has can be read there: the crate's README has
+//! a table of what becomes of which type.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,11 +34,12 @@ mod file;
 mod frame;
 mod json;
 mod nested;
+mod text;
 
 pub use arrow;
 
 pub use self::{
-    column::{Field, Kind, MAX_ENUM},
+    column::{Field, FieldMut, Kind, MAX_ENUM},
     config::{
         DataTopic, FieldConfig, FrameMeta, FrameType, Link, Notice, Severity, Visualisation,
         grafana_unit,

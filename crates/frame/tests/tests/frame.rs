@@ -1,35 +1,29 @@
-//! Frames of all types, as bytes.
+//! Frames as bytes, and what cannot be one.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
-
-use std::{collections::BTreeMap, fs, io::Cursor, process::Command, sync::Arc};
+use std::{io::Cursor, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-        DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int64Array, ListArray,
-        MapBuilder, NullArray, RecordBatch, StringArray, StringBuilder, StringViewArray,
-        Time32SecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-        TimestampSecondArray, UInt16Array, UInt64Array,
+        ArrayRef, Date32Array, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        Time32SecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt16Array,
     },
     datatypes::{DataType, Field as ArrowField, Int32Type, Schema},
     ipc::reader::FileReader,
 };
-use flamesql_frame::{
-    DataTopic, Field, FieldConfig, Frame, FrameMeta, FrameType, Kind, Link, MAX_ENUM, Notice,
-    Severity, Visualisation,
-};
+use flamesql_frame::{Field, Frame, FrameMeta, Kind, MAX_ENUM};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn json_of(frame: &Frame) -> Value {
+use crate::shapes::{arc, told};
+
+pub(crate) fn json_of(frame: &Frame) -> Value {
     let mut text = Vec::new();
     frame.write_json(&mut text).unwrap();
     serde_json::from_slice(&text)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&text)))
 }
 
-fn arrow_of(frame: &Frame) -> RecordBatch {
+pub(crate) fn arrow_of(frame: &Frame) -> RecordBatch {
     let mut file = Vec::new();
     frame.write_arrow(&mut file).unwrap();
     let mut batches = FileReader::try_new(Cursor::new(file), None).unwrap();
@@ -44,116 +38,6 @@ fn frame_of(columns: Vec<(&str, ArrayRef)>) -> Frame {
         frame.push(Field::new(name, array).unwrap()).unwrap();
     }
     frame
-}
-
-/// What a column becomes: its type and Go type on the wire, and its values.
-fn becomes(array: impl Into<ArrayRef>) -> (Value, Value, Value) {
-    let frame = frame_of(vec![("x", array.into())]);
-    let json = json_of(&frame);
-    let field = &json["schema"]["fields"][0];
-    (field["type"].clone(), field["typeInfo"].clone(), json["data"]["values"][0].clone())
-}
-
-fn arc(array: impl arrow::array::Array + 'static) -> ArrayRef {
-    Arc::new(array)
-}
-
-#[test]
-fn each_type_is_one_that_grafana_reads() {
-    let map = {
-        let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-        builder.keys().append_value("pod");
-        builder.values().append_value("a\"\n");
-        builder.append(true).unwrap();
-        builder.append(true).unwrap();
-        builder.finish()
-    };
-    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
-    let decimal =
-        Decimal128Array::from(vec![Some(125), None]).with_precision_and_scale(10, 2).unwrap();
-    let zoned = TimestampMillisecondArray::from(vec![1500]).with_timezone("Europe/Berlin");
-    for (array, kind, info, values) in [
-        (arc(Int8Array::from(vec![-1])), "number", json!({"frame": "int8"}), json!([-1])),
-        (
-            arc(Int64Array::from(vec![Some(i64::MAX), None])),
-            "number",
-            json!({"frame": "int64", "nullable": true}),
-            json!([i64::MAX, null]),
-        ),
-        (
-            arc(UInt64Array::from(vec![u64::MAX])),
-            "number",
-            json!({"frame": "uint64"}),
-            json!([u64::MAX]),
-        ),
-        (arc(Float32Array::from(vec![0.5])), "number", json!({"frame": "float32"}), json!([0.5])),
-        (
-            arc(BooleanArray::from(vec![Some(true), None])),
-            "boolean",
-            json!({"frame": "bool", "nullable": true}),
-            json!([true, null]),
-        ),
-        (
-            arc(StringViewArray::from(vec!["a\u{2028}\"\n\u{7}"])),
-            "string",
-            json!({"frame": "string"}),
-            json!(["a\u{2028}\"\n\u{7}"]),
-        ),
-        (
-            arc(Date32Array::from(vec![1])),
-            "time",
-            json!({"frame": "time.Time"}),
-            json!([86_400_000]),
-        ),
-        (
-            arc(TimestampSecondArray::from(vec![-1])),
-            "time",
-            json!({"frame": "time.Time"}),
-            json!([-1000]),
-        ),
-        // The instant, whatever zone it is shown in.
-        (arc(zoned), "time", json!({"frame": "time.Time"}), json!([1500])),
-        (
-            arc(DurationMicrosecondArray::from(vec![7])),
-            "number",
-            json!({"frame": "int64"}),
-            json!([7]),
-        ),
-        (
-            arc(decimal),
-            "number",
-            json!({"frame": "float64", "nullable": true}),
-            json!([1.25, null]),
-        ),
-        (
-            arc(list),
-            "other",
-            json!({"frame": "json.RawMessage", "nullable": true}),
-            json!([[1, null], null]),
-        ),
-        (arc(map), "other", json!({"frame": "json.RawMessage"}), json!([{"pod": "a\"\n"}, {}])),
-        (
-            arc(BinaryArray::from(vec![&[0xca, 0xfe][..]])),
-            "string",
-            json!({"frame": "string"}),
-            json!(["cafe"]),
-        ),
-        (
-            arc(Time32SecondArray::from(vec![61])),
-            "string",
-            json!({"frame": "string"}),
-            json!(["00:01:01"]),
-        ),
-        (
-            arc(NullArray::new(2)),
-            "string",
-            json!({"frame": "string", "nullable": true}),
-            json!([null, null]),
-        ),
-    ] {
-        let shown = format!("{array:?}");
-        assert_eq!(becomes(array), (json!(kind), info, values), "{shown}");
-    }
 }
 
 #[test]
@@ -235,43 +119,6 @@ fn what_json_cannot_say_is_said_beside_the_values() {
     assert_eq!(plain["data"], json!({"values": [[5]]}));
 }
 
-fn told() -> Frame {
-    let mut frame = frame_of(vec![
-        ("time", arc(TimestampMillisecondArray::from(vec![1, 2]))),
-        ("value", arc(Float64Array::from(vec![0.25, 4.0]))),
-    ]);
-    frame.name = "series".to_owned();
-    frame.ref_id = "A".to_owned();
-    frame.meta = Some(FrameMeta {
-        frame_type: Some(FrameType::TimeseriesMulti),
-        type_version: [0, 1],
-        custom: Some(json!({"total": 3})),
-        notices: vec![Notice {
-            severity: Severity::Warning,
-            text: "a slice is missing".to_owned(),
-        }],
-        preferred_visualisation: Some(Visualisation::Graph),
-        executed_query_string: Some("SELECT 1".to_owned()),
-        data_topic: Some(DataTopic::Annotations),
-    });
-    let value = &mut frame.fields_mut()[1];
-    value.labels = Some(BTreeMap::from([("pod".to_owned(), "a \"b\"\n".to_owned())]));
-    *value.config_mut() = FieldConfig {
-        display_name: Some("cpu".to_owned()),
-        display_name_from_source: Some("CPU".to_owned()),
-        description: Some("processor time".to_owned()),
-        unit: Some("ns".to_owned()),
-        interval: Some(15_000.0),
-        links: vec![Link {
-            title: "profile".into(),
-            url: "/x?id=${__value.raw}".into(),
-            target_blank: true,
-        }],
-        custom: Some(json!({"lineWidth": 1})),
-    };
-    frame
-}
-
 #[test]
 fn all_that_is_told_of_a_frame_is_on_both_wires() {
     let frame = told();
@@ -348,6 +195,16 @@ fn a_frame_without_meta_names_or_rows() {
 }
 
 #[test]
+fn a_null_is_one_whatever_the_schema_promised() {
+    let field = ArrowField::new("x", DataType::Int64, false);
+    let chunks = [arc(Int64Array::from(vec![Some(1)])), arc(Int64Array::from(vec![None]))];
+    let mut frame = Frame::new("f");
+    frame.push(Field::of_chunks(&field, &chunks).unwrap()).unwrap();
+    assert_eq!(json_of(&frame)["schema"]["fields"][0]["typeInfo"]["nullable"], json!(true));
+    assert_eq!(arrow_of(&frame).column(0).null_count(), 1);
+}
+
+#[test]
 fn what_cannot_be_said_is_an_error_and_no_null() {
     let error =
         Field::new("since", arc(TimestampSecondArray::from(vec![i64::MAX / 10]))).unwrap_err();
@@ -358,37 +215,21 @@ fn what_cannot_be_said_is_an_error_and_no_null() {
     let error =
         frame.push(Field::new("b", arc(Int64Array::from(vec![1, 2]))).unwrap()).unwrap_err();
     assert!(error.to_string().contains("it has 2 values and \"a\" has 1"), "{error}");
+    // A time of day that no day has.
+    let error = Field::new("clock", arc(Time32SecondArray::from(vec![86_400]))).unwrap_err();
+    assert!(error.to_string().contains("\"clock\""), "{error}");
+    // An answer that is not of the schema it came with.
+    let numbers = arc(Int64Array::from(vec![1]));
+    let field = ArrowField::new("s", DataType::Utf8, false);
+    let error = Field::of_chunks(&field, &[Arc::clone(&numbers)]).unwrap_err();
+    assert!(error.to_string().contains("it is Utf8 and has values of Int64"), "{error}");
+    let one = RecordBatch::try_from_iter([("a", Arc::clone(&numbers))]).unwrap();
+    let two = RecordBatch::try_from_iter([("a", Arc::clone(&numbers)), ("b", numbers)]).unwrap();
+    let error = Frame::of_batches("f", &two.schema(), &[one]).unwrap_err();
+    assert!(error.to_string().contains("1 columns and its schema 2"), "{error}");
     let texts = vec!["a".to_owned()];
     assert!(Field::enumeration("e", texts.clone(), UInt16Array::from(vec![0, 0])).is_ok());
     assert!(Field::enumeration("e", texts, UInt16Array::from(vec![0, 1])).is_err());
-}
-
-/// A reader that is not ours, where the machine has it: pyarrow.
-#[test]
-#[expect(clippy::print_stderr, reason = "whoever runs it wants to know what was not")]
-fn pyarrow_reads_the_file() {
-    let reads =
-        |script: &str, file: &str| Command::new("python3").args(["-c", script, file]).output();
-    if !reads("import pyarrow", "").is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3 here has no pyarrow");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("frame.arrow");
-    let mut frame = told();
-    let labels: DictionaryArray<Int32Type> = [Some("a"), None].into_iter().collect();
-    frame.push(Field::new("label", arc(labels)).unwrap()).unwrap();
-    frame.write_arrow(fs::File::create(&path).unwrap()).unwrap();
-    let script = "
-import sys, json, pyarrow as pa
-table = pa.ipc.open_file(sys.argv[1]).read_all()
-print(json.dumps([table.schema.metadata[b'name'].decode(), str(table.schema.field(0).type),
-                  table.column(1).to_pylist(), table.column(2).to_pylist(),
-                  table.schema.field(2).metadata[b'tstype'].decode()]))";
-    let output = reads(script, path.to_str().unwrap()).unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
-    assert_eq!(said, json!(["series", "timestamp[ns]", [0.25, 4.0], [0, null], "enum"]));
 }
 
 proptest! {
