@@ -62,7 +62,7 @@ pub use self::files::{Files, FilesOptions};
 #[doc(hidden)]
 pub use self::http::door;
 #[cfg(feature = "http")]
-pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions};
+pub use self::http::{HttpOptions, Proxy, Secret, Timeouts, TlsOptions, server_address};
 #[cfg(feature = "legacy")]
 pub use self::legacy::{Legacy, LegacyOptions};
 #[cfg(feature = "pyroscope")]

@@ -60,6 +60,23 @@ impl Address {
     }
 }
 
+/// The address of a server as it may be shown, without user and password; it is not asked.
+///
+/// ```
+/// use flamesql_backend::server_address;
+///
+/// assert_eq!(server_address("HTTPS://me:hidden@Host:443/path/")?, "https://host/path");
+/// assert!(server_address("localhost:4040").is_err());
+/// # Ok::<(), flamesql_backend::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If it is no URL of `http` or `https`; it is quoted only where it has no secrets.
+pub fn server_address(url: &str) -> Result<String, Error> {
+    Address::parse(url).map(|address| address.base)
+}
+
 /// A URL as it may be shown: without user, password, query and fragment.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();

@@ -22,6 +22,7 @@ mod tls;
 
 pub(crate) use self::client::{Answer, Body, Client, Request, Response};
 pub use self::{
+    address::server_address,
     options::{HttpOptions, Proxy, Timeouts, TlsOptions},
     secret::Secret,
 };
