@@ -12,6 +12,7 @@
 //! | `backend::Server` | `pyroscope`, `legacy` (default) | | Pyroscope and Phlare servers |
 //! | `server` | `server` | `flamesql-server` | any backend as a Pyroscope server |
 //! | `engine` | `engine` (default) | `flamesql-engine` | the tables, and SQL over any backend |
+//! | `datasource` | `datasource` | `flamesql-datasource` | Grafana's data source: settings, provisioning, health, resources |
 //! | `frame` | `frame` | `flamesql-frame` | Grafana's data frames of Arrow record batches |
 //!
 //! The program `flamesql` is the crate `flamesql-cli`.
@@ -33,6 +34,8 @@
 
 #[cfg(feature = "backend")]
 pub use flamesql_backend as backend;
+#[cfg(feature = "datasource")]
+pub use flamesql_datasource as datasource;
 #[cfg(feature = "engine")]
 pub use flamesql_engine as engine;
 #[cfg(feature = "frame")]

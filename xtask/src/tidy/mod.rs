@@ -62,6 +62,7 @@ const BUDGETS: &[Budget] = &[
         ],
     ),
     Budget::without("flamesql-backend", "legacy", OF_A_SERVER),
+    Budget::without("flamesql-datasource", "", OF_A_SERVER),
     Budget::without("flamesql-backend", "pyroscope", OF_A_SERVER),
 ];
 

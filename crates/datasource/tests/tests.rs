@@ -1,0 +1,13 @@
+//! All integration tests, so that there is one program to link.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+// What is wrong with a data source, told apart.
+mod health;
+// Files of data sources.
+mod provisioning;
+// What editors ask for.
+mod resources;
+// What Grafana says of a data source.
+mod settings;
+
+mod support;
