@@ -369,6 +369,9 @@ pub(crate) struct Connect {
     /// The longest range of one request; longer ones are cut and added up
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     pub(crate) max_range: String,
+    /// How large the answer to one request may be, decoded [default: 1G, and 256M where it holds no stacks]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub(crate) max_answer: Option<usize>,
     /// Send messages as JSON, to be read on the wire
     #[arg(long, hide = true)]
     pub(crate) json_messages: bool,

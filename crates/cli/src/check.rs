@@ -32,6 +32,9 @@ pub(crate) async fn run(args: &Check) -> anyhow::Result<()> {
         report.line("server", server.kind().to_string());
         report.line("version", server.version().unwrap_or("it does not say"));
     }
+    if let Some(who) = &source.asked_as {
+        report.line("asked as", who);
+    }
     report.line("opened", format!("in {}", milliseconds(opened)));
     report.line("exact to", format_duration(capabilities.grain.nanos()));
     if let Some(server) = &source.server {
@@ -153,7 +156,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn listing<T: Borrow<str>>(list: &[T]) -> String {
-    if list.is_empty() { "nothing that is missing".to_owned() } else { list.join(", ") }
+    if list.is_empty() { "nothing".to_owned() } else { list.join(", ") }
 }
 
 fn counted(names: &[&str]) -> String {

@@ -28,9 +28,9 @@ pub(crate) async fn run(args: &Series) -> anyhow::Result<()> {
     let (profile_type, choice) =
         resolve_profile_type(backend, args.select.profile_type.as_deref(), range).await?;
     let mut group_by: Vec<String> = Vec::new();
-    for name in &args.group_by {
-        if !group_by.contains(name) {
-            group_by.push(name.clone());
+    for name in args.group_by.iter().map(|name| name.trim()) {
+        if !name.is_empty() && !group_by.iter().any(|known| known == name) {
+            group_by.push(name.to_owned());
         }
     }
     if !group_by.is_empty() {

@@ -34,6 +34,8 @@ pub(crate) struct Source {
     shown: String,
     /// The server that it is, if it is one.
     pub(crate) server: Option<Server>,
+    /// As whom a server is asked.
+    pub(crate) asked_as: Option<String>,
     variable: Option<&'static str>,
 }
 
@@ -126,6 +128,7 @@ impl Source {
             shown: text::printable(&shown).into_owned(),
             backend: Arc::new(files),
             server: None,
+            asked_as: None,
             variable: None,
         };
         if is_strict {
@@ -140,18 +143,22 @@ impl Source {
             backend: Arc::new(demo::open()?),
             shown: "demo (inside the program)".to_owned(),
             server: None,
+            asked_as: None,
             variable: None,
         })
     }
 
     async fn server(url: &str, connect: &Connect) -> anyhow::Result<Self> {
         let kind = connect.backend_type.as_deref().map(str::parse::<BackendType>).transpose()?;
-        let server = Server::open(url, kind, &options(connect)?).await?;
+        let options = options(connect)?;
+        let asked_as = asked_as(url, &options);
+        let server = Server::open(url, kind, &options).await?;
         Ok(Self {
             schema: slug(host(server.url())),
             shown: text::printable(server.url()).into_owned(),
             backend: Arc::clone(server.backend()),
             server: Some(server),
+            asked_as: Some(asked_as),
             variable: None,
         })
     }
@@ -203,6 +210,10 @@ fn options(connect: &Connect) -> anyhow::Result<PyroscopeOptions> {
     let http = &mut options.http;
     http.timeouts.request =
         Duration::from_nanos(args::duration("--timeout", &connect.timeout)?.nanos().unsigned_abs());
+    if let Some(bytes) = connect.max_answer {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        (http.max_answer_bytes, http.max_list_bytes) = (bytes, bytes);
+    }
     match (&connect.user, &connect.token) {
         (Some(user), _) => {
             let (user, password) = user.split_once(':').unwrap_or((user, ""));
@@ -237,6 +248,27 @@ fn options(connect: &Connect) -> anyhow::Result<PyroscopeOptions> {
     http.tls.server_name.clone_from(&connect.server_name);
     http.tls.skip_verify = connect.insecure;
     Ok(options)
+}
+
+/// As whom a server is asked, without what is secret.
+fn asked_as(url: &str, options: &PyroscopeOptions) -> String {
+    let http = &options.http;
+    let in_url = || {
+        let authority = url.split_once("://")?.1.split('/').next()?;
+        let (user, _) = authority.rsplit_once('@')?;
+        Some(user.split(':').next().unwrap_or(user))
+    };
+    let who = match (&http.basic_auth, &http.token) {
+        (Some((user, _)), _) => format!("user {user}"),
+        (None, Some(_)) => "the owner of a token".to_owned(),
+        (None, None) => match in_url() {
+            Some(user) => format!("user {user}"),
+            None => "nobody: no credentials".to_owned(),
+        },
+    };
+    let tenant = http.tenant.as_ref().map(|tenant| format!(", tenant {tenant}"));
+    let certificate = http.tls.client_certificate.as_ref().map(|_| ", with a client certificate");
+    format!("{who}{}{}", tenant.unwrap_or_default(), certificate.unwrap_or_default())
 }
 
 /// What stands in a file that an option names.

@@ -104,11 +104,12 @@ exit 0
 source:        URL, Pyroscope, storage v2
 server:        Pyroscope, storage v2
 version:       it does not say
+asked as:      nobody: no credentials
 opened:        in TIME ms
 exact to:      1ms
 long ranges:   are asked for in slices of 24h and added up
 can choose by: label, time, span (in_span), trace (in_trace) if it is 2.2 or newer, profile (in_profile)
-cannot:        nothing that is missing
+cannot:        nothing
 range:         from 2026-11-22T16:50:00Z to before 2026-11-22T16:55:00Z
 answers:       in TIME ms
 profile types: 6: memory:alloc_objects:count:space:bytes, memory:alloc_space:bytes:space:bytes, memory:inuse_objects:count:space:bytes, memory:inuse_space:bytes:space:bytes, process_cpu:cpu:nanoseconds:cpu:nanoseconds, process_cpu:samples:count:cpu:nanoseconds
@@ -119,6 +120,7 @@ exit 0
 source:        URL, Pyroscope, storage v1
 server:        Pyroscope, storage v1
 version:       it does not say
+asked as:      nobody: no credentials
 opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
@@ -134,6 +136,7 @@ exit 0
 source:        URL, Pyroscope, storage v1
 server:        Pyroscope, storage v1
 version:       it does not say
+asked as:      nobody: no credentials
 opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
@@ -149,6 +152,7 @@ exit 0
 source:        URL, Phlare, or Pyroscope before 1.5
 server:        Phlare, or Pyroscope before 1.5
 version:       it does not say
+asked as:      nobody: no credentials
 opened:        in TIME ms
 exact to:      1s
 long ranges:   are asked for in slices of 24h and added up
@@ -184,6 +188,7 @@ exit 0
 source:        URL, Pyroscope 0.x (legacy)
 server:        Pyroscope 0.x (legacy)
 version:       it does not say
+asked as:      nobody: no credentials
 opened:        in TIME ms
 exact to:      10s
 long ranges:   are asked for as a whole

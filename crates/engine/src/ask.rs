@@ -796,7 +796,13 @@ async fn selectors(
     if n > options.max_requests {
         return Err(too_many(source, table.kind().name(), n, options));
     }
-    let mut selectors = vec![Selector::all()];
+    let mut all = Selector::all();
+    for condition in conditions {
+        if let Condition::Selector(selector) = condition {
+            selector.matchers.iter().for_each(|matcher| all.push(matcher.clone()));
+        }
+    }
+    let mut selectors = vec![all];
     for of_label in lists {
         selectors = selectors
             .iter()

@@ -13,10 +13,12 @@ use datafusion::{
 };
 use flamesql_backend::Only;
 use flamesql_profile::Step;
+use flamesql_selector::Selector;
 
 use crate::{
     TableKind,
     functions::{
+        labels::LabelsMatch,
         origin::Origin,
         stack_filter::{FunctionFilter, StackFilter},
     },
@@ -42,6 +44,8 @@ pub(crate) enum Condition {
     OneOf(String, Vec<String>),
     /// That a label is there and has none of these values.
     NoneOf(String, Vec<String>),
+    /// What a selector says, as it was written.
+    Selector(Selector),
     /// A narrower choice than labels can make.
     Only(Only),
     /// On the stack, or the function at its leaf.
@@ -104,6 +108,15 @@ pub(crate) fn condition(
             Origin::Trace => Only::Traces(ids),
             Origin::Profile => Only::Profiles(ids),
         }));
+    }
+    if let Some(selector) = LabelsMatch::of(expr) {
+        // There are no labels that begin so, but a server would take them for what it derives from the type.
+        let is_of_labels = |name: &str| !name.starts_with("__");
+        let matchers = &selector.matchers;
+        return matchers
+            .iter()
+            .all(|m| is_of_labels(&m.name))
+            .then_some(Condition::Selector(selector));
     }
     let mut subject: Option<Reference> = None;
     let mut is_single = true;

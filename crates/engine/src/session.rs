@@ -27,7 +27,7 @@ use flamesql_profile::TimeRange;
 
 use crate::{
     Answer, Error, ErrorKind,
-    catalog::{self, Source},
+    catalog::{self, Source, SourceSchema},
     clauses::{self, Looks},
     measured::measured,
     nearest::nearest,
@@ -155,13 +155,7 @@ impl Session {
             return Err(only_reads("INSERT"));
         }
         let spoken = spoken::range(&statement, options::now());
-        let quoted = spoken::quoted_labels(&statement);
-        if !quoted.is_empty() {
-            let options = Options::of(&self.context.state());
-            for source in self.sources.iter() {
-                source.look_up_quoted(&quoted, &options, spoken).await;
-            }
-        }
+        look_up_quoted(&statement, &self.context.state(), spoken).await;
         let plan = match own_setting(&statement) {
             Some(key) => self.reset(&key)?,
             None => loop {
@@ -392,11 +386,39 @@ pub async fn checked_plan(context: &SessionContext, sql: &str) -> Result<Logical
         let state = context.state();
         clauses::check(&statement, &|name| looks(&state, name))?;
         let spoken = spoken::range(&statement, options::now());
+        look_up_quoted(&statement, &state, spoken).await;
         let plan = SPOKEN.scope(spoken, state.statement_to_plan(statement)).await?;
         size::check_plan(&plan)?;
         Ok(plan)
     };
     with_room(work).await
+}
+
+/// Looks for the labels that a statement names and that no source lists.
+async fn look_up_quoted(statement: &Statement, state: &SessionState, spoken: Option<TimeRange>) {
+    let quoted = spoken::quoted_labels(statement);
+    if quoted.is_empty() {
+        return;
+    }
+    let catalogs = state.catalog_list();
+    let catalogs = catalogs.catalog_names().into_iter().filter_map(|name| catalogs.catalog(&name));
+    let schemas = catalogs.flat_map(|catalog| {
+        let names = catalog.schema_names();
+        names.into_iter().filter_map(move |name| catalog.schema(&name))
+    });
+    // A source may be a schema under several names.
+    let mut sources: Vec<Arc<Source>> = Vec::new();
+    for schema in schemas {
+        if let Some(SourceSchema { source, .. }) = schema.downcast_ref()
+            && !sources.iter().any(|known| Arc::ptr_eq(known, source))
+        {
+            sources.push(Arc::clone(source));
+        }
+    }
+    let options = Options::of(state);
+    for source in sources {
+        source.look_up_quoted(&quoted, &options, spoken).await;
+    }
 }
 
 /// What a function of some name looks at.

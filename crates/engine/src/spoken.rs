@@ -15,7 +15,9 @@ use datafusion::sql::{
     },
 };
 use flamesql_profile::{TimeRange, Timestamp, parse_time};
-use flamesql_selector::is_label_name;
+use flamesql_selector::{Selector, is_label_name};
+
+use crate::functions::labels;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -65,7 +67,8 @@ pub(crate) fn range(statement: &Statement, now: Timestamp) -> Option<TimeRange> 
     TimeRange::new(first.saturating_add(-before), last.saturating_add(after)).ok()
 }
 
-/// The names with quotes by which a statement takes labels: `labels['k8s.cluster']`, `get_field(labels, 'k8s.cluster')`.
+/// The names with quotes by which a statement takes labels: `labels['k8s.cluster']`, `get_field(labels, 'k8s.cluster')`,
+/// `labels_match(labels, '{"k8s.cluster"="eu"}')`.
 ///
 /// Some may be of other maps; that costs a look for a label of that name.
 pub(crate) fn quoted_labels(statement: &Statement) -> BTreeSet<String> {
@@ -75,13 +78,20 @@ pub(crate) fn quoted_labels(statement: &Statement) -> BTreeSet<String> {
         _ => return BTreeSet::new(),
     };
     let mut names = BTreeSet::new();
-    let mut add = |expr: &Expr| {
+    let mut note = |name: &str| {
+        if !name.is_empty() && !is_label_name(name) {
+            names.insert(name.to_owned());
+        }
+    };
+    let mut add = |expr: &Expr, is_selector: bool| {
         if let Expr::Value(value) = expr
-            && let Value::SingleQuotedString(name) = &value.value
-            && !name.is_empty()
-            && !is_label_name(name)
+            && let Value::SingleQuotedString(text) = &value.value
         {
-            names.insert(name.clone());
+            match is_selector.then(|| Selector::parse(text)) {
+                Some(Ok(selector)) => selector.matchers.iter().for_each(|m| note(&m.name)),
+                Some(Err(_)) => {}
+                None => note(text),
+            }
         }
     };
     let _ = visit_expressions(statement.as_ref(), |expr| {
@@ -89,18 +99,19 @@ pub(crate) fn quoted_labels(statement: &Statement) -> BTreeSet<String> {
             Expr::CompoundFieldAccess { access_chain, .. } => {
                 for access in access_chain {
                     if let AccessExpr::Subscript(Subscript::Index { index }) = access {
-                        add(index);
+                        add(index, false);
                     }
                 }
             }
             Expr::Function(function) => {
                 let name = function.name.to_string().to_lowercase();
                 if let FunctionArguments::List(list) = &function.args
-                    && ["get_field", "map_extract", "element_at"].contains(&name.as_str())
+                    && ["get_field", "map_extract", "element_at", labels::NAME]
+                        .contains(&name.as_str())
                 {
                     for arg in &list.args {
                         if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
-                            add(expr);
+                            add(expr, name == labels::NAME);
                         }
                     }
                 }

@@ -42,8 +42,7 @@ const MAX_REDIRECTIONS: usize = 5;
 /// A wait for requests before this one that is worth to be spoken of.
 const A_WAIT: Duration = Duration::from_millis(50);
 /// What to do where an answer is too large.
-const SMALLER: &str =
-    "ask for a shorter range, for less at a time (--max-range), or for fewer labels";
+const SMALLER: &str = "ask for a shorter range, for less at a time (--max-range) or for fewer labels, or allow more (--max-answer)";
 /// How much of an answer a message quotes.
 const MAX_QUOTE: usize = 200;
 
@@ -110,6 +109,18 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
     /// What the server says is missing in its answer, as `flamesql serve` does.
     pub(crate) missing: Option<String>,
+    /// How often it was asked until this came.
+    pub(crate) tries: u32,
+}
+
+impl Response {
+    /// Its status, and how often it was asked if more than once: `status 503, 4 tries`.
+    pub(crate) fn status_and_tries(&self) -> String {
+        match self.tries {
+            0 | 1 => format!("status {}", self.status),
+            tries => format!("status {}, {tries} tries", self.status),
+        }
+    }
 }
 
 /// The header in which `flamesql serve` says what of its source could not be read.
@@ -220,6 +231,9 @@ impl Client {
                 }
                 Err(reason) => reason.may_pass,
             };
+            if let Ok(response) = &mut outcome {
+                response.tries = tries;
+            }
             if !may_pass || tries > inner.options.max_retries {
                 return outcome.map_err(|reason| inner.fail(request, reason, tries, before));
             }
@@ -344,7 +358,7 @@ impl Inner {
             // It is quoted, and may repeat what it was sent.
             body = self.headers.conceal(body);
         }
-        Ok(Response { status, content_type, body, missing })
+        Ok(Response { status, content_type, body, missing, tries: 1 })
     }
 
     /// A redirection is not followed to another place: whoever is there is not to have what was meant for this server.

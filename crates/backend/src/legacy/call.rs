@@ -124,13 +124,17 @@ impl Calls {
             _ => {
                 let text = String::from_utf8_lossy(body);
                 let text = text.trim();
-                let reason = match is_page || text.is_empty() {
-                    true => format!("status {status}"),
-                    false => quoted(text),
-                };
                 let kind = match status {
                     400 | 413 | 414 | 422 => ErrorKind::InvalidQuery,
                     _ => ErrorKind::Unavailable,
+                };
+                let status = response.status_and_tries();
+                let reason = match is_page || text.is_empty() {
+                    true => status,
+                    false if kind == ErrorKind::Unavailable => {
+                        format!("{} ({status})", quoted(text))
+                    }
+                    false => quoted(text),
                 };
                 Err(self.fail(kind, path, &reason))
             }
@@ -199,7 +203,13 @@ mod tests {
             ),
             (401, "text/plain", "no", Unauthorized, "401 Unauthorized"),
             (403, "text/html", "<html>", Unauthorized, "403 Forbidden"),
-            (500, "text/plain", "failed to\nretrieve", Unavailable, "failed to retrieve"),
+            (
+                500,
+                "text/plain",
+                "failed to\nretrieve",
+                Unavailable,
+                "failed to retrieve (status 500)",
+            ),
             (502, "text/html", "<html>", Unavailable, "status 502"),
             (503, "", "", Unavailable, "status 503"),
         ] {
@@ -207,7 +217,7 @@ mod tests {
                 status,
                 content_type: content_type.to_owned(),
                 body: body.to_owned().into(),
-                missing: None,
+                ..Response::default()
             };
             let error = calls.check(PATH, &response).unwrap_err();
             assert_eq!(error.kind(), kind);

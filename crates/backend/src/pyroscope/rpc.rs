@@ -209,6 +209,11 @@ pub(super) fn fault(what: &str, base: &str, response: &Response) -> Error {
             "" => fault.code.clone(),
             message => quoted(message),
         };
+        let reason = match fault.kind() {
+            // What may pass: that it did not is worth to be known.
+            ErrorKind::Unavailable => format!("{reason} ({})", response.status_and_tries()),
+            _ => reason,
+        };
         let error = fail(fault.kind(), &reason);
         return match fault.kind() {
             ErrorKind::Unauthorized => error.with_hint(LET_IN),
@@ -236,8 +241,8 @@ pub(super) fn fault(what: &str, base: &str, response: &Response) -> Error {
         _ => {
             let text = String::from_utf8_lossy(body);
             let reason = match content_type.starts_with("text/plain") && !text.trim().is_empty() {
-                true => format!("status {status}: {}", quoted(text.trim())),
-                false => format!("status {status}"),
+                true => format!("{}: {}", response.status_and_tries(), quoted(text.trim())),
+                false => response.status_and_tries(),
             };
             fail(ErrorKind::Unavailable, &reason)
         }
@@ -264,7 +269,7 @@ mod tests {
             status,
             content_type: content_type.to_owned(),
             body: body.to_owned().into(),
-            missing: None,
+            ..Response::default()
         };
         let error = fault("ask", "http://s", &response);
         (error.kind(), error.to_string())

@@ -22,6 +22,8 @@ use crate::{Error, ErrorKind, schema};
 pub(super) enum Kind {
     /// A list of text.
     Stack,
+    /// A map of text to text.
+    Labels,
     Text,
     Whole,
     /// Any number, taken as a double.
@@ -48,6 +50,19 @@ impl Kind {
                     let nullable = item.is_nullable();
                     DataType::List(Arc::new(Field::new("item", DataType::Utf8, nullable)))
                 }
+                _ => return None,
+            },
+            // As it is: no other type is cast to it.
+            Self::Labels => match from {
+                DataType::Null => schema::labels_type(),
+                DataType::Map(entries, _) => match entries.data_type() {
+                    DataType::Struct(pair)
+                        if pair.iter().all(|field| *field.data_type() == DataType::Utf8) =>
+                    {
+                        from.clone()
+                    }
+                    _ => return None,
+                },
                 _ => return None,
             },
             Self::Text if is_text(from) => DataType::Utf8,

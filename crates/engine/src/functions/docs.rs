@@ -69,6 +69,12 @@ const VALUES: &[Entry] = &[
     ),
 ];
 
+const LABELS: &[Entry] = &[(
+    "labels_match(labels, selector)",
+    "whether the labels are as the label selector says",
+    r#"SELECT sum(value) FROM series WHERE labels_match(labels, '{service_name="checkout",pod=~"a.*"}')"#,
+)];
+
 const ORIGINS: &[Entry] = &[
     (
         "in_span(id, ...)",
@@ -101,8 +107,13 @@ const GRAPHS: &[Entry] = &[
 ];
 
 static ALL: LazyLock<HashMap<&'static str, Documentation>> = LazyLock::new(|| {
-    let sections =
-        [("Stacks", STACKS), ("Values", VALUES), ("Origins", ORIGINS), ("Flame graphs", GRAPHS)];
+    let sections = [
+        ("Stacks", STACKS),
+        ("Values", VALUES),
+        ("Labels", LABELS),
+        ("Origins", ORIGINS),
+        ("Flame graphs", GRAPHS),
+    ];
     let of_section = |(label, entries): (&'static str, &'static [Entry])| {
         entries.iter().map(move |entry| document(label, *entry))
     };
@@ -123,6 +134,8 @@ fn document(
             "stack" => "functions, the root first",
             "function" => "the name of a function",
             "from" | "to" => "a place, from 1 at the root or from -1 at the leaf",
+            "labels" => "the column of that name, or another map of text",
+            "selector" => "a label selector in braces; a blank one means {}",
             "separator" => "what stands between two names; ; if there is none",
             "pattern" => {
                 "elements with ; between them: a name, * for one function, ** for any number"
@@ -165,7 +178,7 @@ mod tests {
                 .any(|title| title.to_lowercase().replace(' ', "-").replace('\'', "") == heading);
             assert!(is_there, "no heading for #{heading}");
         }
-        let ours = [STACKS, VALUES, ORIGINS, GRAPHS].concat();
+        let ours = [STACKS, VALUES, LABELS, ORIGINS, GRAPHS].concat();
         let of_code: Vec<(&str, &str)> =
             ours.iter().map(|(syntax, answer, _)| (*syntax, *answer)).collect();
         assert_eq!(of_page, of_code);

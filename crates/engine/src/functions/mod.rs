@@ -1,10 +1,11 @@
 //! The scalar functions that SQL has here beside DataFusion's own. docs/functions.md tells users of them.
 //!
-//! Those of one kind share a module: `stack` reads stacks, `matches` holds `pattern`s against them, `prune` shortens them
+//! Those of one kind share a module: `stack` reads stacks, `matches` holds `pattern`s against them, `labels` holds selectors against labels, `prune` shortens them
 //! as pprof does, `value` writes values, `origin` asks where samples come from. `docs` has what is said of each.
 
 mod arguments;
 pub(crate) mod docs;
+pub(crate) mod labels;
 mod matches;
 pub(crate) mod origin;
 mod pattern;
@@ -19,6 +20,7 @@ use datafusion::logical_expr::ScalarUDF;
 /// All of them.
 pub(crate) fn scalar() -> Vec<ScalarUDF> {
     let mut all: Vec<ScalarUDF> = vec![
+        labels::LabelsMatch::new().into(),
         matches::StackMatches::new().into(),
         value::FormatValue::new().into(),
         value::Rate::new().into(),

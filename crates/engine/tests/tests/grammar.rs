@@ -1061,6 +1061,8 @@ impl Draw<'_> {
                         "CASE WHEN {p} = 'a' THEN {r} = 'eu' ELSE true END",
                         "array_has(map_keys({l}), 'region')",
                         "cardinality({l}) > 1",
+                        "labels_match({l}, '{region!=\"eu\",pod=~\"a|b.*\"}')",
+                        "labels_match({l}, '{pod=~\"a|\"}')",
                     ];
                     piece(
                         Must,

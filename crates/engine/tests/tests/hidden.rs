@@ -57,6 +57,10 @@ fn a_label_that_is_named_is_told_apart_wherever_it_is_named() {
         "SELECT labels['k8s.cluster'], stack, sum(value) FROM samples GROUP BY 1, 2".to_owned(),
         "SELECT labels, sum(value) FROM series WHERE labels['k8s.cluster'] = 'prod' GROUP BY 1"
             .to_owned(),
+        format!("SELECT {sum} WHERE labels_match(labels, '{{\"k8s.cluster\"=~\"p.*\"}}')"),
+        format!(
+            "SELECT {count} WHERE labels_match(labels, '{{\"k8s.cluster\"!=\"prod\"}}') OR pod = 'c'"
+        ),
         "EXPLAIN SELECT labels['k8s.cluster'], count(*) FROM series GROUP BY 1".to_owned(),
     ] {
         for pushdown in ["true", "false"] {

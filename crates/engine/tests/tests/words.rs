@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Int64Array, ListArray, ListBuilder, StringArray, StringBuilder,
-        StructArray, new_empty_array,
+        Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, ListBuilder, StringArray,
+        StringBuilder, StructArray, new_empty_array,
     },
     buffer::OffsetBuffer,
     datatypes::{DataType, Field, Fields, Int64Type},
@@ -84,6 +84,13 @@ pub(crate) fn register(context: &SessionContext) {
     ] {
         context.register_udf(function);
     }
+    context.register_udf(create_udf(
+        "labels_match",
+        vec![labels_type(), text],
+        DataType::Boolean,
+        Volatility::Immutable,
+        Arc::new(labels_match),
+    ));
     for n_measures in [1, 2] {
         let names = ["flamegraph", "flamegraph_diff"];
         let mut arguments = vec![stack_type()];
@@ -131,6 +138,36 @@ fn word(
         }))
     };
     create_udf(name, arguments, returned, Volatility::Immutable, Arc::new(run))
+}
+
+fn labels_type() -> DataType {
+    let pair =
+        [Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)];
+    let entries = DataType::Struct(pair.to_vec().into());
+    DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+}
+
+/// Each `name op "value"` by itself; no value here has a quote in it.
+fn labels_match(args: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let arrays = ColumnarValue::values_to_arrays(args)?;
+    let (maps, selectors) = (arrays[0].as_map(), arrays[1].as_string::<i32>());
+    let matcher = Regex::new(r#"(\w+)(=~|!~|!=|=)"([^"]*)""#).unwrap();
+    let rows = (0..maps.len()).map(|row| {
+        let pairs = maps.value(row);
+        let (keys, values) = (texts(pairs.column(0)), texts(pairs.column(1)));
+        matcher.captures_iter(selectors.value(row)).all(|part| {
+            let at = keys.iter().position(|key| *key == &part[1]);
+            let found = at.map_or("", |at| values[at]);
+            let is_whole = || Regex::new(&format!("^(?s:{})$", &part[3])).unwrap().is_match(found);
+            match &part[2] {
+                "=" => found == &part[3],
+                "!=" => found != &part[3],
+                "=~" => is_whole(),
+                _ => !is_whole(),
+            }
+        })
+    });
+    Ok(ColumnarValue::Array(Arc::new(rows.map(Some).collect::<BooleanArray>())))
 }
 
 fn texts(names: &ArrayRef) -> Vec<&str> {
