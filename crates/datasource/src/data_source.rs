@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use flamesql_backend::{Backend, Files, Notice, Server, ServerKind};
+use flamesql_engine::Engine;
 use tokio::{sync::OnceCell, task};
 
 use crate::{BackendType, Error, ErrorKind, Origin, Settings};
@@ -39,6 +40,7 @@ impl fmt::Debug for DataSource {
 #[derive(Clone, Debug)]
 pub struct Opened {
     backend: Arc<dyn Backend>,
+    engine: Engine,
     server: Option<Server>,
     warning: Option<Notice>,
 }
@@ -79,7 +81,7 @@ impl Opened {
                 // `phlare` stands for all that speak as it does.
                 let is_said = settings.backend_type != Some(BackendType::Phlare);
                 let warning = server.warning().filter(|_| is_said).cloned();
-                Ok(Self { backend: Arc::clone(server.backend()), server: Some(server), warning })
+                Self::new(settings, Arc::clone(server.backend()), Some(server), warning)
             }
             Origin::Files(path) => {
                 let path = path.clone();
@@ -87,9 +89,29 @@ impl Opened {
                 let files = files.map_err(|_| {
                     Error::new(ErrorKind::Internal, "a fault of this program in listing files")
                 })??;
-                Ok(Self { backend: Arc::new(files), server: None, warning: None })
+                Self::new(settings, Arc::new(files), None, None)
             }
         }
+    }
+
+    fn new(
+        settings: &Settings,
+        backend: Arc<dyn Backend>,
+        server: Option<Server>,
+        warning: Option<Notice>,
+    ) -> Result<Self, Error> {
+        // A schema of SQL has a name, and one that DataFusion has already is none.
+        let name = match settings.name.as_str() {
+            "" | "information_schema" => "source",
+            name => name,
+        };
+        let engine = Engine::builder().source(name, Arc::clone(&backend)).build()?;
+        Ok(Self { backend, engine, server, warning })
+    }
+
+    /// The engine that has it as its only source.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The source, to be asked.

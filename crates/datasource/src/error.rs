@@ -83,6 +83,11 @@ impl Error {
         error
     }
 
+    /// An answer that could not be written.
+    pub(crate) fn write(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Internal, format!("write an answer: {error}"))
+    }
+
     pub(crate) fn request(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Request, what)
     }
@@ -153,6 +158,29 @@ impl From<flamesql_backend::Error> for Error {
         made.0.hint = error.hint().map(str::to_owned);
         made.0.source = Some(error);
         made
+    }
+}
+
+impl From<flamesql_engine::Error> for Error {
+    fn from(error: flamesql_engine::Error) -> Self {
+        use flamesql_engine::ErrorKind as Kind;
+        let of_source = error.source().and_then(|s| s.downcast_ref::<flamesql_backend::Error>());
+        let kind = match (error.kind(), of_source) {
+            (_, Some(source)) => ErrorKind::Source(source.kind()),
+            (Kind::Syntax | Kind::Query, None) => ErrorKind::Request,
+            (Kind::Internal | Kind::Output, None) => ErrorKind::Internal,
+            _ => ErrorKind::Source(SourceErrorKind::Unavailable),
+        };
+        let mut made = Self::new(kind, error.to_string());
+        made.0.hint = error.hint().map(str::to_owned);
+        made.0.source = of_source.cloned();
+        made
+    }
+}
+
+impl From<flamesql_frame::Error> for Error {
+    fn from(error: flamesql_frame::Error) -> Self {
+        Self::request(error.to_string())
     }
 }
 

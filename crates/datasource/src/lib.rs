@@ -1,8 +1,9 @@
 //! What Grafana's data source for Pyroscope and Phlare means, without Grafana: its settings, its provisioning files, the
-//! check of its health, and what its editors ask for.
+//! check of its health, what its editors ask for, and its queries.
 //!
 //! [`Settings`] are read from what Grafana hands to a plugin ([`InstanceSettings`]) or from a file ([`Provisioning`]).
-//! A [`DataSource`] is made of them, and opens what they describe once it is needed. What is known of profile types
+//! A [`DataSource`] is made of them, opens what they describe once it is needed, and answers queries
+//! ([`DataSource::query`]) in Grafana's data frames. What is known of profile types
 //! without asking anybody is in [`metadata`].
 //!
 //! ```
@@ -41,6 +42,7 @@ mod provisioning;
 mod data_source;
 mod health;
 mod names;
+mod query;
 mod resource;
 mod variable;
 
@@ -53,6 +55,7 @@ pub use self::{
     min_step::MinStep,
     names::{MetaText, ProfileTypeItem},
     provisioning::{Provisioned, Provisioning},
+    query::{MillisRange, QueryRequest, QueryResponse, QueryResult},
     resource::{Answer, Caller, DetectedType},
     settings::{Allow, Origin, ServerUrl, Settings},
     variable::{VariableQuery, VariableValue},

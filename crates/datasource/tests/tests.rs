@@ -5,6 +5,8 @@
 mod health;
 // Files of data sources.
 mod provisioning;
+// What is asked, and the frames that come back.
+mod queries;
 // What editors ask for.
 mod resources;
 // What Grafana says of a data source.

@@ -62,7 +62,6 @@ const BUDGETS: &[Budget] = &[
         ],
     ),
     Budget::without("flamesql-backend", "legacy", OF_A_SERVER),
-    Budget::without("flamesql-datasource", "", OF_A_SERVER),
     Budget::without("flamesql-backend", "pyroscope", OF_A_SERVER),
 ];
 

@@ -1,0 +1,441 @@
+//! What is asked, as Grafana's editors write it.
+
+use flamesql_profile::{Step, Timestamp};
+use flamesql_selector::{Filter, Selector};
+use serde_json::Value;
+
+use super::{
+    json::{Fields, shown},
+    range::MillisRange,
+};
+use crate::{Error, MinStep};
+
+/// To how many nodes a flame graph is cut where a query says nothing: what Grafana's editor shows there.
+const DEFAULT_NODES: usize = 16_384;
+/// How many nodes a query may ask for.
+const MAX_NODES: usize = 1 << 20;
+/// How long the parts of a query may be together, in bytes.
+const MAX_QUERY: usize = 1 << 20;
+/// How many rows a list of functions has where a query says nothing.
+const DEFAULT_TOP: usize = 100;
+const MILLISECOND: i64 = 1_000_000;
+
+/// One query of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub(super) range: MillisRange,
+    /// How far apart points are wished to be.
+    pub(super) interval: Step,
+    pub(super) ask: Ask,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    Metrics(Selection, Metrics),
+    Profile(Selection, Profile),
+    Both(Selection, Metrics, Profile),
+    Diff(Selection, Baseline, Profile),
+    Top(Selection, Profile, Top),
+    Sql(Sql),
+}
+
+/// Which profiles.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    /// The id of a profile type, or the name of an app: the source decides which of them it takes.
+    pub(super) profile_type: String,
+    pub(super) selector: Selector,
+}
+
+/// What of a profile is compared with.
+#[derive(Clone, Debug)]
+pub(super) struct Baseline {
+    pub(super) selector: Selector,
+    pub(super) range: MillisRange,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Metrics {
+    pub(super) group_by: Vec<String>,
+    pub(super) limit: Option<usize>,
+    pub(super) annotations: bool,
+    pub(super) exemplars: bool,
+    pub(super) heatmap: Option<Individuals>,
+    pub(super) frames: FrameFilter,
+    pub(super) value: SeriesValue,
+}
+
+/// What exemplars and the cells of heat maps are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Individuals {
+    Profiles,
+    Spans,
+}
+
+/// What the values of a series are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SeriesValue {
+    /// By second, for what adds up.
+    #[default]
+    Rate,
+    /// The sum of each step.
+    Sum,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Profile {
+    pub(super) max_nodes: usize,
+    pub(super) spans: Vec<String>,
+    pub(super) traces: Vec<String>,
+    pub(super) profiles: Vec<String>,
+    /// The functions that a stack begins with.
+    pub(super) call_site: Vec<String>,
+    pub(super) frames: FrameFilter,
+}
+
+impl Profile {
+    /// Whether it chooses more narrowly than labels do.
+    pub(super) fn is_narrow(&self) -> bool {
+        [&self.spans, &self.traces, &self.profiles, &self.call_site]
+            .iter()
+            .any(|ids| !ids.is_empty())
+    }
+}
+
+/// Which stacks count, by the functions in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FrameFilter {
+    /// One of these has to be there.
+    pub(super) include: Vec<String>,
+    /// None of these may be there.
+    pub(super) exclude: Vec<String>,
+    /// A function has to match one of these.
+    pub(super) include_regexes: Vec<String>,
+    /// No function may match one of these.
+    pub(super) exclude_regexes: Vec<String>,
+}
+
+impl FrameFilter {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// By what functions are put in order, and how many are told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Top {
+    pub(super) sort: Sort,
+    pub(super) limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Own,
+    Total,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sql {
+    pub(super) statement: String,
+    pub(super) format: Format,
+}
+
+/// What becomes of the rows of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Table,
+    TimeSeries,
+    FlameGraph,
+}
+
+/// The refId of a query, whatever else is in it.
+pub(super) fn ref_id(query: &Value) -> String {
+    query.get("refId").and_then(Value::as_str).unwrap_or("A").to_owned()
+}
+
+/// Whether a query is switched off in its editor.
+pub(super) fn is_hidden(query: &Value) -> bool {
+    query.get("hide").and_then(Value::as_bool).unwrap_or(false)
+}
+
+impl Query {
+    /// Reads a query; `range` is that of the request.
+    pub(super) fn read(value: &Value, range: MillisRange, now: Timestamp) -> Result<Self, Error> {
+        let fields = Fields::new(value)?;
+        let own = fields.object("timeRange", "timeRange.")?;
+        let own = own.map(|own| MillisRange::read(&own, now)).transpose()?.flatten();
+        let range = own.unwrap_or(range);
+        let interval = match fields.whole("intervalMs")? {
+            None => 1000,
+            Some(millis) if millis > 0 => millis,
+            Some(millis) => {
+                return Err(Error::request(format!("intervalMs={millis} is not above zero")));
+            }
+        };
+        let interval = interval.checked_mul(MILLISECOND).and_then(Step::from_nanos);
+        let interval = interval.ok_or_else(|| Error::request("intervalMs is beyond 292 years"))?;
+        let ask = match fields.text("queryType")?.unwrap_or("both") {
+            "metrics" => Ask::Metrics(Selection::read(&fields)?, Metrics::read(&fields)?),
+            "profile" => Ask::Profile(Selection::read(&fields)?, Profile::read(&fields)?),
+            "both" | "" => Ask::Both(
+                Selection::read(&fields)?,
+                Metrics::read(&fields)?,
+                Profile::read(&fields)?,
+            ),
+            "diff" => {
+                let selection = Selection::read(&fields)?;
+                let baseline = Baseline::read(&fields, &selection, range, now)?;
+                Ask::Diff(selection, baseline, Profile::read(&fields)?)
+            }
+            "top" => {
+                Ask::Top(Selection::read(&fields)?, Profile::read(&fields)?, Top::read(&fields)?)
+            }
+            "sql" => Ask::Sql(Sql::read(&fields)?),
+            other => {
+                let what = format!("queryType={other:?} is none");
+                let hint = "there are metrics, profile, both, diff, top and sql";
+                return Err(Error::request(what).with_hint(hint));
+            }
+        };
+        Ok(Self { range, interval, ask })
+    }
+
+    /// How far apart points are: as wished, but not nearer than the settings allow, and a multiple of what the source can
+    /// tell apart.
+    pub(super) fn step(&self, least: MinStep, grain: Step) -> Step {
+        let (step, grain) = (least.bound(self.interval).nanos(), grain.nanos());
+        let whole = step.checked_add(grain - 1).map_or(step, |step| step / grain * grain);
+        Step::from_nanos(whole).unwrap_or(grain_of(grain))
+    }
+}
+
+fn grain_of(nanos: i64) -> Step {
+    Step::from_nanos(nanos).unwrap_or(Step::NANOSECOND)
+}
+
+impl Selection {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let profile_type = fields.text("profileTypeId")?.unwrap_or_default().trim();
+        if profile_type.is_empty() {
+            let what = "no profile type is chosen (profileTypeId): without a profile type or an app nothing is asked";
+            return Err(Error::request(what).with_hint("choose one in the query editor"));
+        }
+        if profile_type.starts_with('$') {
+            let what = format!("profileTypeId={profile_type:?} is a variable without a value");
+            return Err(Error::request(what)
+                .with_hint("give the variable a value, or choose a profile type"));
+        }
+        Ok(Self {
+            profile_type: profile_type.to_owned(),
+            selector: selector(fields, "labelSelector")?,
+        })
+    }
+}
+
+/// The selector of a field; a blank one is `{}`.
+fn selector(fields: &Fields<'_>, name: &str) -> Result<Selector, Error> {
+    let text = fields.text(name)?.unwrap_or_default();
+    let read = match text.len() {
+        0..=MAX_QUERY => Selector::parse_or_all(text),
+        n => {
+            return Err(Error::request(format!(
+                "{name} has {n} bytes: at most {MAX_QUERY} are read"
+            )));
+        }
+    };
+    let read = read.and_then(|selector| Filter::new(&selector).map(|_| selector));
+    let selector = read.map_err(|error| {
+        let text = shown(&Value::from(text));
+        let hint = match text.contains('$') {
+            true => "is it a variable without a value?",
+            false => r#"a selector is such as {service_name="checkout",pod=~"a.*"}"#,
+        };
+        Error::request(format!("{name}={text}: {}", error.message())).with_hint(hint)
+    })?;
+    match selector.matchers.iter().find(|matcher| matcher.name.starts_with("__")) {
+        Some(matcher) => {
+            let what = format!("{name}: {} is no label that a profile has", matcher.name);
+            Err(Error::request(what).with_hint("the profile type is chosen by profileTypeId"))
+        }
+        None => Ok(selector),
+    }
+}
+
+impl Metrics {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let mut group_by: Vec<String> = Vec::new();
+        for name in fields.texts("groupBy")? {
+            if !group_by.contains(&name) {
+                group_by.push(name);
+            }
+        }
+        let limit = match fields.whole("limit")? {
+            None | Some(0) => None,
+            Some(limit) => Some(
+                usize::try_from(limit)
+                    .map_err(|_| Error::request(format!("limit={limit} is below zero")))?,
+            ),
+        };
+        let individuals = match fields.text("heatmapType")? {
+            Some("span") => Individuals::Spans,
+            _ => Individuals::Profiles,
+        };
+        let value = match fields.text("seriesValue")? {
+            None | Some("" | "rate") => SeriesValue::Rate,
+            Some("sum") => SeriesValue::Sum,
+            Some(other) => {
+                return Err(Error::request(format!(
+                    "seriesValue={other:?} is neither rate nor sum"
+                )));
+            }
+        };
+        Ok(Self {
+            group_by,
+            limit,
+            annotations: fields.flag("annotations")?,
+            exemplars: fields.flag("includeExemplars")?,
+            heatmap: fields.flag("includeHeatmap")?.then_some(individuals),
+            frames: FrameFilter::read(fields)?,
+            value,
+        })
+    }
+}
+
+impl Profile {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let max_nodes = match fields.whole("maxNodes")? {
+            // An editor that is cleared leaves a 0 behind.
+            None | Some(0) => DEFAULT_NODES,
+            Some(asked) => {
+                usize::try_from(asked).ok().filter(|n| *n <= MAX_NODES).ok_or_else(|| {
+                    Error::request(format!("maxNodes={asked} is not from 1 to {MAX_NODES}"))
+                })?
+            }
+        };
+        let [spans, traces, profiles] =
+            ["spanSelector", "traceIdSelector", "profileIdSelector"].map(|name| fields.texts(name));
+        let (spans, traces, profiles) = (spans?, traces?, profiles?);
+        let chosen = [&spans, &traces, &profiles].iter().filter(|ids| !ids.is_empty()).count();
+        if chosen > 1 {
+            let what =
+                "spanSelector, traceIdSelector and profileIdSelector cannot be used together";
+            return Err(Error::request(what).with_hint("clear all of them but one"));
+        }
+        check_ids("spanSelector", &spans, 16)?;
+        check_ids("traceIdSelector", &traces, 32)?;
+        let call_site = fields.texts("stackTraceSelector")?;
+        Ok(Self {
+            max_nodes,
+            spans,
+            traces,
+            profiles,
+            call_site,
+            frames: FrameFilter::read(fields)?,
+        })
+    }
+}
+
+fn check_ids(name: &str, ids: &[String], digits: usize) -> Result<(), Error> {
+    let is_wrong = |id: &&String| id.len() != digits || !id.bytes().all(|b| b.is_ascii_hexdigit());
+    match ids.iter().find(is_wrong) {
+        Some(id) => {
+            let id = shown(&Value::from(id.as_str()));
+            Err(Error::request(format!("{name}: {id} is no id of {digits} hexadecimal digits")))
+        }
+        None => Ok(()),
+    }
+}
+
+impl FrameFilter {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let Some(filter) = fields.object("frameFilter", "frameFilter.")? else {
+            return Ok(Self::default());
+        };
+        Ok(Self {
+            include: filter.texts("includeFunctionNames")?,
+            exclude: filter.texts("excludeFunctionNames")?,
+            include_regexes: filter.texts("includeFunctionNameRegexes")?,
+            exclude_regexes: filter.texts("excludeFunctionNameRegexes")?,
+        })
+    }
+}
+
+impl Baseline {
+    fn read(
+        fields: &Fields<'_>,
+        selection: &Selection,
+        range: MillisRange,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let Some(baseline) = fields.object("baseline", "baseline.")? else {
+            let what = "baseline is missing: what to compare with";
+            let hint = r#"such as {"timeShift": "24h"}, or {"labelSelector": "{version=\"1.4\"}"}"#;
+            return Err(Error::request(what).with_hint(hint));
+        };
+        let shift = baseline.text("timeShift")?.filter(|text| !text.trim().is_empty());
+        let own = MillisRange::read(&baseline, now)?;
+        let range = match (own, shift) {
+            (Some(_), Some(_)) => {
+                return Err(Error::request("baseline has from and to, and timeShift as well"));
+            }
+            (Some(own), None) => own,
+            (None, Some(text)) => {
+                let shift = MinStep::parse(text)
+                    .map_err(|why| Error::request(format!("baseline.timeShift: {why}")))?;
+                range.earlier(shift.step())?
+            }
+            (None, None) => range,
+        };
+        let selector = match baseline.text("labelSelector")? {
+            None => selection.selector.clone(),
+            Some(_) => selector(&baseline, "labelSelector")?,
+        };
+        Ok(Self { selector, range })
+    }
+}
+
+impl Top {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let sort = match fields.text("sort")? {
+            None | Some("" | "self") => Sort::Own,
+            Some("total") => Sort::Total,
+            Some(other) => {
+                return Err(Error::request(format!("sort={other:?} is neither self nor total")));
+            }
+        };
+        let limit = match fields.whole("limit")? {
+            None | Some(0) => DEFAULT_TOP,
+            Some(limit) => usize::try_from(limit)
+                .map_err(|_| Error::request(format!("limit={limit} is below zero")))?,
+        };
+        Ok(Self { sort, limit })
+    }
+}
+
+impl Sql {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let statement = fields.text("rawSql")?.unwrap_or_default();
+        if statement.trim().is_empty() {
+            return Err(Error::request("rawSql is missing: there is no statement"));
+        }
+        if statement.len() > MAX_QUERY {
+            let n = statement.len();
+            return Err(Error::request(format!(
+                "rawSql has {n} bytes: at most {MAX_QUERY} are read"
+            )));
+        }
+        let format = match fields.text("format")? {
+            None | Some("" | "table") => Format::Table,
+            Some("time_series") => Format::TimeSeries,
+            Some("flamegraph") => Format::FlameGraph,
+            Some(other) => {
+                let what = format!("format={other:?} is none");
+                return Err(
+                    Error::request(what).with_hint("there are table, time_series and flamegraph")
+                );
+            }
+        };
+        Ok(Self { statement: statement.to_owned(), format })
+    }
+}
