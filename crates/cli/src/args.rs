@@ -300,21 +300,27 @@ pub(crate) struct Check {
     pub(crate) connect: Connect,
 }
 
-/// Serve a source as a Pyroscope server on this machine.
+/// Serve a source as a Pyroscope server on this machine, and as a data source of Grafana's HTTP API.
 ///
-/// Grafana's Pyroscope data source, profilecli and flamesql itself can ask it. It answers as Pyroscope 2 does, at a grain of
+/// Grafana's Pyroscope data source, profilecli and flamesql itself can ask it; POST /api/ds/query answers queries in data
+/// frames, and POST /api/sql statements. It answers as Pyroscope 2 does, at a grain of
 /// a millisecond, and only programs on this machine: there is no authentication yet.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
 Examples:
   flamesql serve ./profiles
   flamesql serve --push --listen 127.0.0.1:4040
+  flamesql serve --config provisioning/datasources
 
 With a server:
   flamesql serve http://localhost:4040"))]
 pub(crate) struct Serve {
     /// A URL, a file or a folder of profiles
     pub(crate) source: Option<OsString>,
+    /// Serve the data sources of a provisioning file of Grafana's, or of a folder of them; the default one is the Pyroscope
+    /// server [env: FLAMESQL_CONFIG]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "push"])]
+    pub(crate) config: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4180")]
     pub(crate) listen: String,

@@ -1,16 +1,19 @@
 //! `flamesql serve`: a source as a Pyroscope server on this machine.
 
 use std::{
+    env,
     ffi::OsStr,
     future::Future,
     io::{self, Write as _},
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
     sync::Arc,
 };
 
 use anyhow::Context as _;
 use flamesql_backend::{Backend, Memory};
-use flamesql_server::{Access, AccessLog, ServeOptions, Served};
+use flamesql_datasource::{DataSource, Provisioning};
+use flamesql_server::{Access, AccessLog, ApiSources, ServeOptions, Served};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -28,16 +31,43 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     }
     let mut options = ServeOptions::default();
     options.access = (!args.quiet).then(|| AccessLog::new(tell));
-    let (backend, shown) = if args.push {
+    let config = args.config.clone().or_else(|| {
+        // What is typed goes before the environment.
+        let is_typed = args.push || args.source.is_some();
+        env::var_os("FLAMESQL_CONFIG")
+            .filter(|path| !path.is_empty() && !is_typed)
+            .map(PathBuf::from)
+    });
+    let (backend, shown) = if let Some(path) = config {
+        let provisioning = Provisioning::load(&path).map_err(failed)?;
+        for notice in provisioning.notices() {
+            say(&format!("notice: {notice}"));
+        }
+        let sources = ApiSources::from(&provisioning);
+        let default = sources.default_source();
+        let settings = default.settings();
+        refuse_itself(OsStr::new(&settings.origin.to_string()), address)?;
+        let backend = Arc::clone(default.opened().await.map_err(failed)?.backend());
+        let shown =
+            format!("{} ({}) and all of {}", settings.name, settings.origin, path.display());
+        options.sources = Some(sources);
+        (backend, shown)
+    } else if args.push {
         let memory = Memory::new();
         options.push = Some(memory.clone());
-        (Arc::new(memory) as Arc<dyn Backend>, "what is pushed to it".to_owned())
+        let backend = Arc::new(memory) as Arc<dyn Backend>;
+        let source = DataSource::over("default", "default", Arc::clone(&backend), None)?;
+        options.sources = Some(source.into());
+        (backend, "what is pushed to it".to_owned())
     } else {
         let source = Source::open(args.source.as_deref(), &args.connect, false).await?;
         for notice in source.notices() {
             say(&format!("notice: {notice}"));
         }
         let shown = source.to_string();
+        let backend = Arc::clone(&source.backend);
+        let of_api = DataSource::over("default", &source.schema, backend, source.server)?;
+        options.sources = Some(of_api.into());
         (source.backend, shown)
     };
     let listener = TcpListener::bind(address)
@@ -54,6 +84,22 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     Served::new(backend, options).serve(listener, stop).await?;
     say("stopped");
     Ok(())
+}
+
+/// Why there are no data sources: what stands in a file is for whoever wrote it.
+fn failed(error: flamesql_datasource::Error) -> anyhow::Error {
+    use flamesql_datasource::ErrorKind::{Provisioning, Settings};
+    match (error.kind(), error.hint()) {
+        (Provisioning | Settings, hint) => {
+            let usage = Usage::new(error.to_string());
+            match hint {
+                Some(hint) => usage.with_hint(hint).into(),
+                None => usage.into(),
+            }
+        }
+        (_, Some(hint)) => anyhow::anyhow!("{error}: {hint}"),
+        (_, None) => anyhow::anyhow!("{error}"),
+    }
 }
 
 /// Writes a line to stderr. If it is closed, nobody wants to know.

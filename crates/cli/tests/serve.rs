@@ -181,6 +181,79 @@ fn what_is_refused() {
     }
 }
 
+/// A provisioning file of Grafana's makes data sources: one at a server, one of files.
+#[test]
+fn data_sources_are_those_of_a_provisioning_file() {
+    let place = Place::with_profiles();
+    let demo = Serving::start(&place, &["demo"]);
+    let file = format!(
+        "apiVersion: 1\n\ndatasources:\n  - name: Grafana Pyroscope\n    type: phlare\n    url: {}\n    \
+         jsonData:\n      minStep: '15s'\n      backendType: 'pyroscope'\n  - name: Files\n    uid: files\n    \
+         type: grafana-pyroscope-datasource\n    url: file://{}\n",
+        demo.url,
+        place.path("profiles").display(),
+    );
+    place.write("sources/pyroscope.yaml", &file);
+    let serving = Serving::start(&place, &["--config", "sources"]);
+    assert!(serving.said.contains("serving Grafana Pyroscope"), "{}", serving.said);
+    let script = r#"
+import json, sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def ask(path, body=None):
+    request = urllib.request.Request(sys.argv[1] + path, body and json.dumps(body).encode())
+    return json.load(opener.open(request, timeout=60))
+sources = ask("/api/datasources")
+for source in sources:
+    health = ask("/api/datasources/uid/%s/health" % source["uid"])
+    assert health["status"] == "OK", health
+    cpu = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+    answer = ask("/api/ds/query", {"from": "2026-11-10", "to": "2026-11-11", "queries": [
+        {"refId": "A", "datasource": {"uid": source["uid"]}, "queryType": "both", "profileTypeId": cpu, "intervalMs": 3600000}]})
+    series, graph = answer["results"]["A"]["frames"]
+    assert series["schema"]["fields"][1]["config"]["unit"] == "cores", series
+    total = graph["data"]["values"][1][0]
+    rate = sum(series["data"]["values"][1])
+    assert round(rate * 3600 * 1e9) == total, (rate, total)
+    print(source["name"], source["isDefault"], total)
+"#;
+    place.write("client.py", script);
+    let mut command = place.command("python3");
+    let command = command.args(["client.py", &serving.url]).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("this test needs python3");
+    let (mut said, mut failed) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut failed).unwrap();
+    assert!(child.wait().unwrap().success(), "{failed}");
+    let of = |source: &str| {
+        let sql = "SELECT sum(value) FROM series";
+        let run = place
+            .run(&[&["query", source, "--type", CPU, "--format", "csv", sql][..], &RANGE].concat());
+        run.ok().lines().nth(1).unwrap().to_owned()
+    };
+    let expected =
+        format!("Grafana Pyroscope True {}\nFiles False {}\n", of("demo"), of("profiles"));
+    assert_eq!(said, expected);
+}
+
+/// What is wrong with a provisioning file is told with its place, and nothing is served.
+#[test]
+fn a_wrong_provisioning_file_is_told() {
+    let place = Place::new();
+    for (text, code, part) in [
+        (
+            "apiVersion: 1\ndatasources:\n  - name: A\n    type: phlare\n    url: http://h\n    jsonData: {backendType: x}\n",
+            2,
+            "a.yaml:6:",
+        ),
+        ("apiVersion: 1\ndatasources: []\n", 2, "a.yaml"),
+    ] {
+        place.write("a.yaml", text);
+        let run = place.run(&["serve", "--config", "a.yaml"]);
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+    }
+}
+
 /// A client that is not ours, in another language: Connect in JSON by Python's own library.
 #[test]
 fn a_client_in_python_reads_it() {

@@ -51,6 +51,38 @@ impl DataSource {
         Self { settings, opened: OnceCell::new() }
     }
 
+    /// One over a source that is open already, with settings that say nothing more. Its server, if it is one, tells what
+    /// kind it is.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use flamesql_backend::Memory;
+    /// use flamesql_datasource::DataSource;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), flamesql_datasource::Error> {
+    /// let source = DataSource::over("demo", "Demo", Arc::new(Memory::new()), None)?;
+    /// assert!(source.profile_types(None, None).await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the engine takes no source of that name.
+    pub fn over(
+        uid: &str,
+        name: &str,
+        backend: Arc<dyn Backend>,
+        server: Option<Server>,
+    ) -> Result<Self, Error> {
+        let settings = Settings::here(uid, name);
+        let warning = server.as_ref().and_then(|server| server.warning().cloned());
+        let opened = Opened::new(&settings, backend, server, warning)?;
+        Ok(Self { settings, opened: OnceCell::new_with(Some(opened)) })
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -82,6 +114,9 @@ impl Opened {
                 let is_said = settings.backend_type != Some(BackendType::Phlare);
                 let warning = server.warning().filter(|_| is_said).cloned();
                 Self::new(settings, Arc::clone(server.backend()), Some(server), warning)
+            }
+            Origin::Here => {
+                Err(Error::new(ErrorKind::Internal, "open a source that is open already"))
             }
             Origin::Files(path) => {
                 let path = path.clone();

@@ -88,11 +88,19 @@ impl Error {
         Self::new(ErrorKind::Internal, format!("write an answer: {error}"))
     }
 
-    pub(crate) fn request(what: impl Into<String>) -> Self {
+    /// What is asked for is not there.
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, what)
+    }
+
+    /// What is asked makes no sense.
+    pub fn request(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Request, what)
     }
 
-    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    /// The same error with what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }

@@ -147,6 +147,12 @@ impl DataSource {
         if let Err(error) = &settings.min_step {
             return Health::of(error);
         }
+        if settings.origin == Origin::Here {
+            return match self.opened().await {
+                Ok(opened) => of_opened(opened).await,
+                Err(error) => Health::of(&error),
+            };
+        }
         match Opened::open(settings).await {
             Ok(opened) => of_opened(&opened).await,
             Err(error) => of_closed(settings, &error).await,

@@ -215,7 +215,7 @@ impl DataSource {
         })?;
         let is_ours = match &self.settings().origin {
             Origin::Server(ours) => ours.origin() == asked.origin(),
-            Origin::Files(_) => false,
+            Origin::Files(_) | Origin::Here => false,
         };
         if !is_ours {
             let what = format!("{asked} is not at the server of this data source");

@@ -53,6 +53,19 @@ pub enum Origin {
     Server(ServerUrl),
     /// In a file or a folder.
     Files(PathBuf),
+    /// In a source that the program has opened already ([`DataSource::over`](crate::DataSource::over)).
+    Here,
+}
+
+impl fmt::Display for Origin {
+    /// The address, without what is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(url) => url.fmt(f),
+            Self::Files(path) => write!(f, "file://{}", path.display()),
+            Self::Here => f.write_str("within the program"),
+        }
+    }
 }
 
 /// Which origins settings may name. Who writes the settings of a data source in Grafana may not read the files of the
@@ -154,6 +167,22 @@ impl Settings {
             updated: instance.updated,
             notices,
         })
+    }
+
+    /// Those of a source that is open already.
+    pub(crate) fn here(uid: &str, name: &str) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            name: name.to_owned(),
+            origin: Origin::Here,
+            backend_type: None,
+            min_step: Ok(MinStep::default()),
+            http: HttpOptions::default(),
+            keep_cookies: Vec::new(),
+            forwards_identity: false,
+            updated: None,
+            notices: Vec::new(),
+        }
     }
 
     /// How a server is asked.

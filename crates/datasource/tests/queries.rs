@@ -1,3 +1,5 @@
+//! Queries of each kind over each kind of source, and what is wrong with them.
+
 use std::{fs, path::Path};
 
 use flamesql_backend::Memory;

@@ -21,6 +21,8 @@
 //! ```
 
 mod options;
+#[cfg(feature = "datasource")]
+pub use self::api::ApiSources;
 #[doc(hidden)]
 pub use self::guise::Guise;
 pub use self::options::{Access, AccessLog, ServeOptions};
@@ -43,6 +45,8 @@ mod question;
 
 // The answers.
 mod about;
+#[cfg(feature = "datasource")]
+mod api;
 mod heatmap;
 mod legacy;
 mod names;

@@ -26,6 +26,9 @@ pub struct ServeOptions {
     pub timeout: Duration,
     /// Where pushed profiles go. Without it pushing is unknown here.
     pub push: Option<Memory>,
+    /// The data sources whose API is served beside Pyroscope's; without them that API is unknown here.
+    #[cfg(feature = "datasource")]
+    pub sources: Option<crate::ApiSources>,
     /// Who is told of each request.
     pub access: Option<AccessLog>,
     /// Which server this one passes for, in tests.
@@ -43,6 +46,8 @@ impl Default for ServeOptions {
             max_concurrent: 32,
             timeout: Duration::from_secs(120),
             push: None,
+            #[cfg(feature = "datasource")]
+            sources: None,
             access: None,
             guise: Guise::V2,
         }

@@ -87,6 +87,11 @@ impl Served {
             Guise::Legacy => legacy::routes(),
             _ => self.routes(),
         };
+        #[cfg(feature = "datasource")]
+        let router = match self.0.options.sources {
+            Some(_) => router.merge(crate::api::routes()),
+            None => router,
+        };
         router
             .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
             .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
@@ -195,7 +200,16 @@ async fn with_notices(State(served): State<Served>, request: Request, next: Next
     }
     let missing: Vec<_> =
         served.backend().notices().into_iter().filter(|notice| notice.is_missing).collect();
-    if let [first, ..] = missing.as_slice() {
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    tell_missing(&mut answer, &missing);
+    answer
+}
+
+/// Says in a header what is missing, if there is anything and nobody has said it.
+pub(crate) fn tell_missing(answer: &mut Response, missing: &[String]) {
+    if let [first, ..] = missing
+        && !answer.headers().contains_key(NOTICES)
+    {
         let text = format!("{} skipped; {first}", missing.len());
         // A header has no other letters; names of files may.
         let text: String = text.chars().flat_map(char::escape_default).take(MAX_NOTICE).collect();
@@ -203,7 +217,6 @@ async fn with_notices(State(served): State<Served>, request: Request, next: Next
             answer.headers_mut().insert(NOTICES, value);
         }
     }
-    answer
 }
 
 /// Passes over what the server is not supposed to have.

@@ -1,6 +1,9 @@
 //! All integration tests, so that there is one program to link.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+// The HTTP API of data sources; with `cargo test --workspace` its feature is on.
+#[cfg(feature = "datasource")]
+mod api;
 // What is too much, what breaks off, and what changes meanwhile.
 mod bad_input;
 // What every backend has to do, asked of this server by way of the adapter of Pyroscope.

@@ -143,12 +143,8 @@ impl DataSource {
         });
         let mut answers = stream::iter(answers).buffered(AT_ONCE);
         let mut response = QueryResponse::default();
-        while let Some((ref_id, mut result)) = answers.next().await {
-            if response.results.contains_key(&ref_id) {
-                let what = format!("two queries have the refId {ref_id:?}");
-                result.frames = Err(Error::request(what));
-            }
-            response.results.insert(ref_id, result);
+        while let Some((ref_id, result)) = answers.next().await {
+            response.put(ref_id, result);
         }
         response
     }
@@ -327,9 +323,7 @@ impl<'a> Run<'a> {
         let name = if profile_type.is_app() { "" } else { profile_type.sample_type() };
         for (labels, points) in kept {
             let marks = exemplars.remove(&labels);
-            let mut frame = series::frame(name, labels, points, &shown)?;
-            asked.tell(&mut frame);
-            frames.push(frame);
+            frames.push(series::frame(name, labels, points, &shown)?);
             frames.extend(marks);
         }
         if n_left_out > 0 {
@@ -343,11 +337,11 @@ impl<'a> Run<'a> {
         }
         if frames.is_empty() {
             // Without group by there is one series, and an empty answer is typed as a full one.
-            let mut frame = series::frame(name, Default::default(), Default::default(), &shown)?;
-            asked.tell(&mut frame);
-            frames.push(frame);
+            frames.push(series::frame(name, Default::default(), Default::default(), &shown)?);
         }
+        // Once for all of them, of which there may be thousands.
         if let Some(first) = frames.first_mut() {
+            asked.tell(first);
             first.meta.get_or_insert_with(FrameMeta::default).notices.extend(notices);
         }
         Ok(frames)

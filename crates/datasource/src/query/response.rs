@@ -27,6 +27,21 @@ impl QueryResponse {
         if self.results.values().all(|result| result.frames.is_ok()) { 200 } else { 400 }
     }
 
+    /// Adds the answers of another source. A refId that is here already keeps its answer, which is then an error.
+    pub fn add(&mut self, other: Self) {
+        for (ref_id, result) in other.results {
+            self.put(ref_id, result);
+        }
+    }
+
+    pub(super) fn put(&mut self, ref_id: String, mut result: QueryResult) {
+        if self.results.contains_key(&ref_id) {
+            let what = format!("two queries have the refId {ref_id:?}");
+            result.frames = Err(Error::request(what));
+        }
+        self.results.insert(ref_id, result);
+    }
+
     /// Writes `{"results": {...}}` as Grafana does.
     ///
     /// # Errors
