@@ -1,6 +1,8 @@
 //! All integration tests, so that there is one program to link.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+// What the page of coverage says is tested.
+mod coverage;
 // What is wrong with a data source, told apart.
 mod health;
 // Files of data sources.
