@@ -244,17 +244,12 @@ async fn flame_graphs_are_chosen_cut_and_compared() {
         (json!({"labelSelector": "{pod=\"none\"}"}), vec![]),
         (
             json!({"queryType": "diff", "baseline": {"labelSelector": "{pod=\"b\"}"}, "labelSelector": "{pod=\"a\"}"}),
-            // Level, both, the comparison, and the same of what is in the function itself.
-            vec!["0 75 60 0 0 total", "1 75 60 15 15 main", "2 15 0 15 0 gc", "2 45 45 45 45 work"],
+            // Level, the baseline, what is compared with it, and the same of what is in the function itself.
+            vec!["0 15 60 0 0 total", "1 15 60 0 15 main", "2 15 0 15 0 gc", "2 0 45 0 45 work"],
         ),
         (
             json!({"queryType": "diff", "baseline": {"timeShift": "1h"}}),
-            vec![
-                "0 75 75 0 0 total",
-                "1 75 75 15 15 main",
-                "2 15 15 15 15 gc",
-                "2 45 45 45 45 work",
-            ],
+            vec!["0 0 75 0 0 total", "1 0 75 0 15 main", "2 0 15 0 15 gc", "2 0 45 0 45 work"],
         ),
     ] {
         let mut whole = json!({"refId": "A", "queryType": "profile", "profileTypeId": CPU});

@@ -4,8 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StructArray, UInt16Array, new_empty_array},
-    compute::kernels::numeric::add,
-    datatypes::{DataType, Int64Type},
+    datatypes::DataType,
 };
 use flamesql_frame::{Field, Frame, FrameMeta, MAX_ENUM, Visualisation};
 
@@ -28,8 +27,8 @@ pub(super) fn frame(asked: &Asked, unit: &DisplayUnit, max_nodes: usize) -> Resu
     Ok(frame)
 }
 
-/// The frame of a statement whose only value is two flame graphs in one: `value` and `self` are those of both together,
-/// of which `valueRight` and `selfRight` are those of the comparison.
+/// The frame of a statement whose only value is two flame graphs in one: `value` and `self` are those of the baseline,
+/// `valueRight` and `selfRight` those of what is compared with it. Grafana adds both up for the width of a bar.
 pub(super) fn diff_frame(
     asked: &Asked,
     unit: &DisplayUnit,
@@ -41,15 +40,8 @@ pub(super) fn diff_frame(
     for (name, baseline, comparison) in
         [("value", "baseline", "comparison"), ("self", "baseline_self", "comparison_self")]
     {
-        let (baseline, comparison) = (rows.column(baseline)?, rows.column(comparison)?);
-        let both =
-            add(baseline.as_primitive::<Int64Type>(), comparison.as_primitive::<Int64Type>());
-        let both = both.map_err(|_| {
-            Error::request("the sum of both sides does not fit into 64 bits")
-                .with_hint("ask for less")
-        })?;
-        push_value(&mut frame, name, both, unit)?;
-        push_value(&mut frame, &format!("{name}Right"), comparison, unit)?;
+        push_value(&mut frame, name, rows.column(baseline)?, unit)?;
+        push_value(&mut frame, &format!("{name}Right"), rows.column(comparison)?, unit)?;
     }
     push_labels(&mut frame, &rows)?;
     finish(&mut frame, asked, &rows, max_nodes);
