@@ -459,10 +459,12 @@ impl Numbered {
 
 fn json(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let nested = Nested::of(array)?;
+    // A union has its NULLs in its parts.
+    let nulls = array.logical_nulls();
     let mut builder = BinaryBuilder::new();
     let mut value = Vec::new();
     for row in 0..array.len() {
-        if array.is_null(row) {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             builder.append_null();
             continue;
         }

@@ -1,7 +1,11 @@
 //! What Grafana is told about a frame and its fields, by the names that its SDK for Go has.
 
-use serde::{Serialize, ser::SerializeMap};
+use std::io;
+
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::text;
 
 /// What is said of a whole frame.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -134,51 +138,34 @@ pub struct Link {
     pub target_blank: bool,
 }
 
-/// A field's config with the texts of an enumeration, which are a part of it on the wire.
-pub(crate) struct Configured<'a> {
-    pub(crate) config: Option<&'a FieldConfig>,
-    pub(crate) texts: Option<&'a [String]>,
-}
-
-impl Configured<'_> {
-    /// Whether there is nothing to say.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.config.is_none() && self.texts.is_none()
+/// Appends a field's config with the texts of an enumeration, which are a part of it on the wire. `pass_on` may take away
+/// what is there.
+pub(crate) fn push(
+    out: &mut Vec<u8>,
+    config: Option<&FieldConfig>,
+    texts: Option<&[String]>,
+    mut pass_on: impl FnMut(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let before = out.len();
+    match config {
+        Some(config) => serde_json::to_writer(&mut *out, config)?,
+        None => out.extend_from_slice(b"{}"),
     }
-}
-
-impl Serialize for Configured<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Enumeration<'a> {
-            text: &'a [String],
-        }
-        #[derive(Serialize)]
-        struct Type<'a> {
-            #[serde(rename = "enum")]
-            enumeration: Enumeration<'a>,
-        }
-        #[derive(Serialize)]
-        struct Both<'a> {
-            #[serde(flatten)]
-            config: &'a FieldConfig,
-            #[serde(rename = "type")]
-            of_type: Type<'a>,
-        }
-        match (self.config, self.texts) {
-            (Some(config), None) => config.serialize(serializer),
-            (None, Some(text)) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("type", &Type { enumeration: Enumeration { text } })?;
-                map.end()
-            }
-            (Some(config), Some(text)) => {
-                let of_type = Type { enumeration: Enumeration { text } };
-                Both { config, of_type }.serialize(serializer)
-            }
-            (None, None) => serializer.serialize_map(Some(0))?.end(),
-        }
+    let Some(texts) = texts else { return Ok(()) };
+    out.pop();
+    if out.len() > before + 1 {
+        out.push(b',');
     }
+    out.extend_from_slice(b"\"type\":{\"enum\":{\"text\":[");
+    for (idx, text) in texts.iter().enumerate() {
+        if idx > 0 {
+            out.push(b',');
+        }
+        text::push(out, text);
+        pass_on(out)?;
+    }
+    out.extend_from_slice(b"]}}}");
+    Ok(())
 }
 
 /// Grafana's name of a unit of profiles: `ns` for nanoseconds, `bytes`, and `short` for all that is counted.

@@ -10,7 +10,7 @@ use arrow::{
     ipc::writer::FileWriter,
 };
 
-use crate::{Error, Field, Frame, config::Configured};
+use crate::{Error, Field, Frame, config};
 
 impl Frame {
     /// Writes the frame as an Arrow file of one batch, as plugins send it.
@@ -50,9 +50,13 @@ fn described(field: &Field) -> Result<ArrowField, ArrowError> {
     if let Some(labels) = &field.labels {
         metadata.insert("labels".to_owned(), json(labels)?);
     }
-    let config = Configured { config: field.config.as_ref(), texts: field.texts() };
-    if !config.is_empty() {
-        metadata.insert("config".to_owned(), json(&config)?);
+    if field.config.is_some() || field.texts().is_some() {
+        let lengths = field.texts().unwrap_or_default().iter().map(|text| text.len() + 3);
+        let mut config = Vec::with_capacity(lengths.sum());
+        config::push(&mut config, field.config.as_ref(), field.texts(), |_| Ok(()))?;
+        let config =
+            String::from_utf8(config).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+        metadata.insert("config".to_owned(), config);
     }
     let described = ArrowField::new(&field.name, kind.data_type(), field.is_nullable());
     Ok(described.with_metadata(metadata))

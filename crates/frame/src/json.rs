@@ -3,7 +3,7 @@
 //! Values come column by column, times in whole milliseconds. What is left of a time goes into `nanos`, and of numbers that
 //! are none (NaN, infinities), which are null among the values, the rows go into `entities`.
 
-use std::{collections::BTreeMap, io, mem};
+use std::{io, mem};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
@@ -14,56 +14,11 @@ use arrow::{
 };
 use serde::Serialize;
 
-use crate::{Error, Field, Frame, FrameMeta, Kind, config::Configured, text};
+use crate::{Error, Field, Frame, Kind, config, text};
 
 /// How many bytes are gathered before they are passed on.
 const BUFFER_LEN: usize = 1 << 16;
 const NANOS: i64 = 1_000_000;
-
-#[derive(Serialize)]
-struct Schema<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
-    #[serde(rename = "refId", skip_serializing_if = "str::is_empty")]
-    ref_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a FrameMeta>,
-    fields: Vec<Described<'a>>,
-}
-
-#[derive(Serialize)]
-struct Described<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(rename = "typeInfo")]
-    info: Info,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<&'a BTreeMap<String, String>>,
-    #[serde(skip_serializing_if = "Configured::is_empty")]
-    config: Configured<'a>,
-}
-
-#[derive(Serialize)]
-struct Info {
-    frame: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    nullable: bool,
-}
-
-impl<'a> Described<'a> {
-    fn of(field: &'a Field) -> Self {
-        let (kind, frame) = field.kind().names();
-        Self {
-            name: &field.name,
-            kind,
-            info: Info { frame, nullable: field.is_nullable() },
-            labels: field.labels.as_ref(),
-            config: Configured { config: field.config.as_ref(), texts: field.texts() },
-        }
-    }
-}
 
 impl Frame {
     /// Writes the frame as JSON, a piece at a time: what it takes beside the frame does not grow with the rows.
@@ -93,16 +48,22 @@ struct Left {
 
 impl<W: io::Write> Out<W> {
     fn frame(&mut self, frame: &Frame) -> io::Result<()> {
-        let schema = Schema {
-            name: &frame.name,
-            ref_id: &frame.ref_id,
-            meta: frame.meta.as_ref(),
-            fields: frame.fields().iter().map(Described::of).collect(),
-        };
-        self.buffer.extend_from_slice(b"{\"schema\":");
-        serde_json::to_writer(&mut self.buffer, &schema)?;
-        self.pass_on()?;
-        self.buffer.extend_from_slice(b",\"data\":{\"values\":[");
+        self.buffer.extend_from_slice(b"{\"schema\":{");
+        if !frame.name.is_empty() {
+            self.member("name", &frame.name)?;
+        }
+        if !frame.ref_id.is_empty() {
+            self.member("refId", &frame.ref_id)?;
+        }
+        if let Some(meta) = &frame.meta {
+            self.member("meta", meta)?;
+        }
+        self.buffer.extend_from_slice(b"\"fields\":[");
+        for (idx, field) in frame.fields().iter().enumerate() {
+            self.comma(idx);
+            self.described(field)?;
+        }
+        self.buffer.extend_from_slice(b"]},\"data\":{\"values\":[");
         let mut left = Vec::with_capacity(frame.fields().len());
         for (idx, field) in frame.fields().iter().enumerate() {
             self.comma(idx);
@@ -136,6 +97,41 @@ impl<W: io::Write> Out<W> {
         self.into.flush()
     }
 
+    fn described(&mut self, field: &Field) -> io::Result<()> {
+        let (kind, frame) = field.kind().names();
+        self.buffer.push(b'{');
+        if !field.name.is_empty() {
+            self.member("name", &field.name)?;
+        }
+        self.member("type", kind)?;
+        self.buffer.extend_from_slice(b"\"typeInfo\":{\"frame\":");
+        text::push(&mut self.buffer, frame);
+        if field.is_nullable() {
+            self.buffer.extend_from_slice(b",\"nullable\":true");
+        }
+        self.buffer.push(b'}');
+        if let Some(labels) = &field.labels {
+            self.buffer.extend_from_slice(b",\"labels\":");
+            serde_json::to_writer(&mut self.buffer, labels)?;
+        }
+        if field.config.is_some() || field.texts().is_some() {
+            self.buffer.extend_from_slice(b",\"config\":");
+            let (buffer, into) = (&mut self.buffer, &mut self.into);
+            config::push(buffer, field.config.as_ref(), field.texts(), |out| pass_on(out, into))?;
+        }
+        self.buffer.push(b'}');
+        self.pass_on()
+    }
+
+    /// A member that others follow.
+    fn member(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+        text::push(&mut self.buffer, name);
+        self.buffer.push(b':');
+        serde_json::to_writer(&mut self.buffer, value)?;
+        self.buffer.push(b',');
+        Ok(())
+    }
+
     fn comma(&mut self, idx: usize) {
         if idx > 0 {
             self.buffer.push(b',');
@@ -143,11 +139,7 @@ impl<W: io::Write> Out<W> {
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= BUFFER_LEN {
-            self.into.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        pass_on(&mut self.buffer, &mut self.into)
     }
 
     fn values(&mut self, field: &Field) -> io::Result<Left> {
@@ -290,6 +282,14 @@ impl<W: io::Write> Out<W> {
         self.buffer.push(b']');
         Ok(())
     }
+}
+
+fn pass_on(buffer: &mut Vec<u8>, into: &mut impl io::Write) -> io::Result<()> {
+    if buffer.len() >= BUFFER_LEN {
+        into.write_all(buffer)?;
+        buffer.clear();
+    }
+    Ok(())
 }
 
 fn number(kind: Kind, chunk: &ArrayRef, row: usize) -> f64 {

@@ -11,12 +11,18 @@ use crate::{
 #[test]
 fn each_type_is_one_that_grafana_reads() {
     let cases = cases();
-    let json = json_of(&frame_of_batch("types", &batch(&cases)));
+    let frame = frame_of_batch("types", &batch(&cases));
+    let (json, file) = (json_of(&frame), arrow_of(&frame));
     for (idx, case) in cases.iter().enumerate() {
         let field = &json["schema"]["fields"][idx];
         let name = &case.name;
         assert_eq!(field["typeInfo"], json!({"frame": case.frame, "nullable": true}), "{name}");
         assert_eq!(json["data"]["values"][idx], case.json, "{name}");
+        for (row, value) in case.json.as_array().unwrap().iter().enumerate() {
+            let has_entity = case.says[row].is_string() && value.is_null();
+            let is_null = value.is_null() && !has_entity;
+            assert_eq!(file.column(idx).is_null(row), is_null, "{name}, row {row}");
+        }
     }
 }
 
