@@ -1,15 +1,16 @@
 //! A field: one column, of a type that Grafana reads.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     mem,
     sync::Arc,
 };
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryBuilder, PrimitiveArray, StringArray, UInt16Array,
-        UInt16Builder, downcast_integer_array, new_null_array,
+        Array, ArrayRef, AsArray, BinaryBuilder, LargeStringArray, LargeStringBuilder,
+        PrimitiveArray, StringArray, UInt16Array, UInt16Builder, downcast_integer_array,
+        new_null_array,
     },
     compute::{CastOptions, cast_with_options, take},
     datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Field as ArrowField, TimeUnit},
@@ -109,7 +110,8 @@ pub struct Field {
     is_nullable: bool,
     /// Of the type that the kind has in Arrow.
     chunks: Vec<ArrayRef>,
-    texts: Option<Arc<[String]>>,
+    /// Of an enumeration, without NULL.
+    texts: Option<LargeStringArray>,
 }
 
 /// What is said of a field, without its values.
@@ -215,7 +217,7 @@ impl Field {
             kind: Kind::Enum,
             is_nullable: indexes.is_nullable(),
             chunks: vec![Arc::new(indexes)],
-            texts: Some(texts),
+            texts: Some(texts.iter().map(Some).collect()),
         })
     }
 
@@ -252,15 +254,15 @@ impl Field {
         &self.chunks
     }
 
-    pub(crate) fn texts(&self) -> Option<&[String]> {
-        self.texts.as_deref()
+    pub(crate) fn texts(&self) -> Option<&LargeStringArray> {
+        self.texts.as_ref()
     }
 }
 
 struct Column {
     kind: Kind,
     chunks: Vec<ArrayRef>,
-    texts: Option<Arc<[String]>>,
+    texts: Option<LargeStringArray>,
 }
 
 fn column(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
@@ -375,85 +377,82 @@ fn plain(field: &ArrowField, values: &DataType, chunks: &[ArrayRef]) -> Result<C
 
 /// A dictionary's texts, each once, and which of them each value is.
 fn enumerated(field: &ArrowField, chunks: &[ArrayRef]) -> Result<Column, Error> {
-    let mut texts = Texts::default();
-    let mut indexes = Vec::with_capacity(chunks.len());
-    let mut last: Option<(&ArrayRef, Numbered)> = None;
+    // Batches of one answer often share a dictionary.
+    let mut dictionaries: Vec<(&ArrayRef, StringArray)> = Vec::new();
+    let mut which = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        let dictionary = chunk.as_any_dictionary();
-        // Batches of one answer often share a dictionary.
-        let mut numbered = match last.take() {
-            Some((values, numbered)) if Arc::ptr_eq(values, dictionary.values()) => numbered,
-            _ => Numbered::new(field, dictionary.values())?,
-        };
-        let keys = dictionary.keys();
+        let values = chunk.as_any_dictionary().values();
+        if !dictionaries.last().is_some_and(|(last, _)| Arc::ptr_eq(last, values)) {
+            let texts = cast_with_options(values, &DataType::Utf8, &STRICT)
+                .map_err(|e| unsayable(field, e))?;
+            dictionaries.push((values, texts.as_string().clone()));
+        }
+        which.push(dictionaries.len() - 1);
+    }
+    let mut texts = Texts::default();
+    let mut known = (0, Vec::new());
+    let mut indexes = Vec::with_capacity(chunks.len());
+    for (chunk, which) in chunks.iter().zip(which) {
+        let (_, values) = &dictionaries[which];
+        if known.0 != which || indexes.is_empty() {
+            known = (which, vec![None; values.len()]);
+        }
+        let keys = chunk.as_any_dictionary().keys();
         let of_chunk = downcast_integer_array!(
-            keys => numbered.indexes(keys, &mut texts),
+            keys => texts.indexes(keys, values, &mut known.1),
             _ => None
         );
         let Some(of_chunk) = of_chunk else {
             return plain(field, &DataType::Utf8, chunks);
         };
         indexes.push(Arc::new(of_chunk) as ArrayRef);
-        last = Some((dictionary.values(), numbered));
     }
-    Ok(Column { kind: Kind::Enum, chunks: indexes, texts: Some(texts.by_number.into()) })
+    Ok(Column { kind: Kind::Enum, chunks: indexes, texts: Some(texts.by_number.finish()) })
 }
 
 /// The texts that occur: a dictionary may hold those of a whole table.
 #[derive(Default)]
-struct Texts {
-    by_number: Vec<String>,
-    numbers: HashMap<String, u16>,
+struct Texts<'a> {
+    by_number: LargeStringBuilder,
+    numbers: HashMap<&'a str, u16>,
 }
 
-impl Texts {
-    /// The number of a text; `None` if there are more than can be numbered.
-    fn number(&mut self, text: &str) -> Option<u16> {
-        if let Some(number) = self.numbers.get(text) {
-            return Some(*number);
-        }
-        let number = u16::try_from(self.by_number.len()).ok()?;
-        self.by_number.push(text.to_owned());
-        self.numbers.insert(text.to_owned(), number);
-        Some(number)
-    }
-}
-
-/// The values of a dictionary, and the numbers of those that occurred.
-struct Numbered {
-    values: StringArray,
-    numbers: Vec<Option<u16>>,
-}
-
-impl Numbered {
-    fn new(field: &ArrowField, values: &ArrayRef) -> Result<Self, Error> {
-        let values =
-            cast_with_options(values, &DataType::Utf8, &STRICT).map_err(|e| unsayable(field, e))?;
-        let values: StringArray = values.as_string().clone();
-        Ok(Self { numbers: vec![None; values.len()], values })
-    }
-
-    /// The numbers of keys; `None` if there are more texts than can be numbered.
+impl<'a> Texts<'a> {
+    /// The numbers of the texts that keys stand for; `None` if there are more texts than can be numbered. `known` has those
+    /// of texts that occurred before.
     fn indexes<K: ArrowPrimitiveType>(
         &mut self,
         keys: &PrimitiveArray<K>,
-        texts: &mut Texts,
+        values: &'a StringArray,
+        known: &mut [Option<u16>],
     ) -> Option<UInt16Array> {
         let mut indexes = UInt16Builder::with_capacity(keys.len());
         for key in keys {
-            let key = key.map(ArrowNativeType::as_usize).filter(|key| self.values.is_valid(*key));
+            let key = key.map(ArrowNativeType::as_usize).filter(|key| values.is_valid(*key));
             let Some(key) = key else {
                 indexes.append_null();
                 continue;
             };
-            let number = match self.numbers[key] {
+            let number = match known[key] {
                 Some(number) => number,
-                None => texts.number(self.values.value(key))?,
+                None => self.number(values.value(key))?,
             };
-            self.numbers[key] = Some(number);
+            known[key] = Some(number);
             indexes.append_value(number);
         }
         Some(indexes.finish())
+    }
+
+    fn number(&mut self, text: &'a str) -> Option<u16> {
+        let next = self.numbers.len();
+        match self.numbers.entry(text) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(place) => {
+                let number = *place.insert(u16::try_from(next).ok()?);
+                self.by_number.append_value(text);
+                Some(number)
+            }
+        }
     }
 }
 

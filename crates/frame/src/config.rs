@@ -2,6 +2,7 @@
 
 use std::io;
 
+use arrow::array::LargeStringArray;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -143,7 +144,7 @@ pub struct Link {
 pub(crate) fn push(
     out: &mut Vec<u8>,
     config: Option<&FieldConfig>,
-    texts: Option<&[String]>,
+    texts: Option<&LargeStringArray>,
     mut pass_on: impl FnMut(&mut Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {
     let before = out.len();
@@ -157,7 +158,7 @@ pub(crate) fn push(
         out.push(b',');
     }
     out.extend_from_slice(b"\"type\":{\"enum\":{\"text\":[");
-    for (idx, text) in texts.iter().enumerate() {
+    for (idx, text) in texts.iter().flatten().enumerate() {
         if idx > 0 {
             out.push(b',');
         }

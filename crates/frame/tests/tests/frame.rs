@@ -218,6 +218,15 @@ fn what_cannot_be_said_is_an_error_and_no_null() {
     // A time of day that no day has.
     let error = Field::new("clock", arc(Time32SecondArray::from(vec![86_400]))).unwrap_err();
     assert!(error.to_string().contains("\"clock\""), "{error}");
+    // More text than offsets of 32 bits reach: 16 MiB, 128 times.
+    let field = ArrowField::new("s", DataType::Utf8, false);
+    let text = arc(StringArray::from(vec!["a".repeat(1 << 24)]));
+    let mut long = Frame::new("f");
+    long.push(Field::of_chunks(&field, &vec![text; 128]).unwrap()).unwrap();
+    let mut file = Vec::new();
+    let error = long.write_arrow(&mut file).unwrap_err();
+    assert!(error.to_string().contains("as an Arrow file: Offset overflow"), "{error}");
+    assert!(file.is_empty());
     // An answer that is not of the schema it came with.
     let numbers = arc(Int64Array::from(vec![1]));
     let field = ArrowField::new("s", DataType::Utf8, false);

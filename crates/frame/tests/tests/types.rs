@@ -1,5 +1,6 @@
 //! What becomes of each type, as the README says it.
 
+use arrow::ipc::writer::FileWriter;
 use flamesql_frame::Frame;
 use serde_json::{Value, json};
 
@@ -35,6 +36,22 @@ fn columns_are_the_same_however_they_are_cut() {
         let parts = Frame::of_batches("types", &batch.schema(), &parts).unwrap();
         assert_eq!(json_of(&whole), json_of(&parts), "{cut}");
         assert_eq!(arrow_of(&whole), arrow_of(&parts), "{cut}");
+    }
+}
+
+/// The file is what Arrow's own writer makes of the same batch, whose columns are each in one piece.
+#[test]
+fn the_file_is_arrows_own() {
+    let batch = batch(&cases());
+    for cut in 0..=batch.num_rows() {
+        let parts = [batch.slice(0, cut), batch.slice(cut, batch.num_rows() - cut)];
+        let frame = Frame::of_batches("types", &batch.schema(), &parts).unwrap();
+        let mut ours = Vec::new();
+        frame.write_arrow(&mut ours).unwrap();
+        let read = arrow_of(&frame);
+        let mut writer = FileWriter::try_new(Vec::new(), &read.schema()).unwrap();
+        writer.write(&read).unwrap();
+        assert!(ours == writer.into_inner().unwrap(), "{cut}");
     }
 }
 
