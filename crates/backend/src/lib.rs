@@ -71,7 +71,7 @@ pub use self::{
     backend::{Backend, Capabilities, OnlyCapabilities, Question, StackStream, Weigh},
     cache::Cached,
     error::{Error, ErrorKind, Notice},
-    memory::Memory,
+    memory::{Batch, Memory},
     query::{
         Annotation, Bins, Exemplar, GroupBy, Grouping, HeatmapCell, LabelSet, MetaQuery, Only,
         ProfileRow, Select, SeriesAnswer, StackGroup, is_uuid,

@@ -92,20 +92,15 @@ impl Memory {
         time: Timestamp,
         profile: &Profile,
     ) -> Result<(), Error> {
-        let period = profile.period_type;
-        let types = profile
-            .sample_type_names()
-            .map(|(kind, unit)| {
-                ProfileType::from_parts(
-                    name,
-                    kind,
-                    unit,
-                    profile.text(period.kind),
-                    profile.text(period.unit),
-                )
-            })
-            .collect();
-        self.push(Digest::from_pprof(profile, types, labels, time)?)
+        self.push(of_pprof(name, labels, time, profile)?)
+    }
+
+    /// Puts in all profiles of a batch at once: whoever asks meanwhile finds all of them or none.
+    pub fn insert_batch(&self, batch: Batch) {
+        let mut digests = self.digests.write().expect("no thread panics while it holds this lock");
+        for digest in batch.digests {
+            put(&mut digests, digest);
+        }
     }
 
     /// Puts in what a file holds, by the same rules as [`Files`](crate::Files): `path` gives name and labels.
@@ -118,18 +113,9 @@ impl Memory {
         self.push(crate::files::digest(path, bytes, modified)?.0)
     }
 
-    fn push(&self, mut digest: Digest) -> Result<(), Error> {
+    fn push(&self, digest: Digest) -> Result<(), Error> {
         digest.check_sums()?;
-        let mut digests = self.digests.write().expect("no thread panics while it holds this lock");
-        if digest.id.is_empty() {
-            digest.id = digests.len().to_string();
-        } else if digests.iter().any(|known| known.id == digest.id) {
-            // A path that was put in twice.
-            digest.id = format!("{}@{}", digest.id, digests.len());
-        }
-        // In the order of their times, equal ones as they came.
-        let at = digests.partition_point(|d| d.time <= digest.time);
-        digests.insert(at, Arc::new(digest));
+        self.insert_batch(Batch { digests: vec![digest] });
         Ok(())
     }
 
@@ -154,6 +140,66 @@ impl Memory {
         groups.extend(sum.complete());
         Ok(groups)
     }
+}
+
+/// Profiles that are put into a [`Memory`] together ([`Memory::insert_batch`]), or not at all.
+#[derive(Debug, Default)]
+pub struct Batch {
+    digests: Vec<Digest>,
+}
+
+impl Batch {
+    /// A batch without profiles.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a pprof profile by the rules of [`Memory::insert_pprof`].
+    ///
+    /// # Errors
+    ///
+    /// If its values do not add up in an `i64`.
+    pub fn add_pprof(
+        &mut self,
+        name: &str,
+        labels: &Labels,
+        time: Timestamp,
+        profile: &Profile,
+    ) -> Result<(), Error> {
+        let digest = of_pprof(name, labels, time, profile)?;
+        digest.check_sums()?;
+        self.digests.push(digest);
+        Ok(())
+    }
+}
+
+/// Puts a profile in its place: in the order of their times, equal ones as they came.
+fn put(digests: &mut Vec<Arc<Digest>>, mut digest: Digest) {
+    if digest.id.is_empty() {
+        digest.id = digests.len().to_string();
+    } else if digests.iter().any(|known| known.id == digest.id) {
+        // A path that was put in twice.
+        digest.id = format!("{}@{}", digest.id, digests.len());
+    }
+    let at = digests.partition_point(|d| d.time <= digest.time);
+    digests.insert(at, Arc::new(digest));
+}
+
+fn of_pprof(
+    name: &str,
+    labels: &Labels,
+    time: Timestamp,
+    profile: &Profile,
+) -> Result<Digest, Error> {
+    let period = profile.period_type;
+    let (kind_of_period, unit_of_period) = (profile.text(period.kind), profile.text(period.unit));
+    let types = profile
+        .sample_type_names()
+        .map(|(kind, unit)| {
+            ProfileType::from_parts(name, kind, unit, kind_of_period, unit_of_period)
+        })
+        .collect();
+    Digest::from_pprof(profile, types, labels, time)
 }
 
 #[async_trait]

@@ -18,13 +18,23 @@ pub(crate) const MAX_BYTES: usize = 2 << 30;
 
 /// The bytes, inflated if they are gzip.
 pub(crate) fn inflate<'a>(bytes: &'a [u8], what: &'static str) -> Result<Cow<'a, [u8]>, Error> {
+    inflate_within(bytes, what, MAX_BYTES)
+}
+
+/// The same, of so many bytes at most.
+pub(crate) fn inflate_within<'a>(
+    bytes: &'a [u8],
+    what: &'static str,
+    max: usize,
+) -> Result<Cow<'a, [u8]>, Error> {
+    let max = max.min(MAX_BYTES);
     if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return match bytes.len() {
-            0..=MAX_BYTES => Ok(Cow::Borrowed(bytes)),
-            _ => Err(too_large(what, MAX_BYTES)),
+        return match bytes.len() > max {
+            false => Ok(Cow::Borrowed(bytes)),
+            true => Err(too_large(what, max)),
         };
     }
-    let limit = bytes.len().saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES);
+    let limit = bytes.len().saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES).min(max);
     // The trailer tells the size of a last member modulo 2^32: a hint that is not trusted beyond the usual ratio.
     let hint = bytes.last_chunk::<4>().map_or(0, |tail| u32::from_le_bytes(*tail) as usize);
     let mut inflated = Vec::with_capacity(hint.min(bytes.len().saturating_mul(8)).min(limit));
@@ -44,7 +54,7 @@ fn too_large(what: &'static str, limit: usize) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         what,
-        format!("inflates to more than {limit} bytes, which is the limit for its size"),
+        format!("inflates to more than {limit} bytes, which is the limit for it"),
     )
 }
 

@@ -58,8 +58,38 @@ enum Test {
     Regex(Regex),
 }
 
-/// The most memory a compiled regex may take, in bytes. Servers have no such limit.
-const MAX_REGEX_SIZE: usize = 64 << 20;
+/// How much memory the regexes of one question may take, compiled. It is used up by each that is compiled within it.
+///
+/// ```
+/// use flamesql_selector::{Filter, RegexBudget, Selector};
+///
+/// let selector = Selector::parse(r#"{a=~"(b|c)+",d!~"e[0-9]"}"#)?;
+/// let mut budget = RegexBudget::default();
+/// Filter::within(&selector, &mut budget)?;
+/// assert!(Filter::within(&selector, &mut RegexBudget::new(1000)).is_err());
+/// # Ok::<(), flamesql_selector::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RegexBudget {
+    bytes: usize,
+    left: usize,
+}
+
+impl RegexBudget {
+    /// What a budget has unless it is made otherwise, in bytes. Servers have no such limit.
+    pub const DEFAULT: usize = 64 << 20;
+
+    /// A budget of so many bytes.
+    pub const fn new(bytes: usize) -> Self {
+        Self { bytes, left: bytes }
+    }
+}
+
+impl Default for RegexBudget {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
 
 impl Filter {
     /// Compiles a selector.
@@ -75,10 +105,21 @@ impl Filter {
     /// # Errors
     ///
     /// [`ErrorKind::BadRegex`] for a regex RE2 does not read, which a parsed selector does not
-    /// have; [`ErrorKind::RegexTooLarge`] for one that compiles to more than 64 MiB.
+    /// have; [`ErrorKind::RegexTooLarge`] for regexes that together compile to more than
+    /// [`RegexBudget::DEFAULT`].
     pub fn new(selector: &Selector) -> Result<Self, Error> {
-        let matchers = selector.matchers.iter().map(LabelMatcher::new).collect::<Result<_, _>>()?;
-        Ok(Self { matchers })
+        Self::within(selector, &mut RegexBudget::default())
+    }
+
+    /// As [`Filter::new`], within a budget that others share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filter::new`], with this budget.
+    pub fn within(selector: &Selector, budget: &mut RegexBudget) -> Result<Self, Error> {
+        let matchers =
+            selector.matchers.iter().map(|matcher| LabelMatcher::within(matcher, budget));
+        Ok(Self { matchers: matchers.collect::<Result<_, _>>()? })
     }
 
     /// Whether the label set that `get` looks up meets all conditions. `get` gives the value of a
@@ -125,9 +166,18 @@ impl LabelMatcher {
     ///
     /// As [`Filter::new`].
     pub fn new(matcher: &Matcher) -> Result<Self, Error> {
+        Self::within(matcher, &mut RegexBudget::default())
+    }
+
+    /// As [`LabelMatcher::new`], within a budget that others share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filter::within`].
+    pub fn within(matcher: &Matcher, budget: &mut RegexBudget) -> Result<Self, Error> {
         let test = match matcher.op {
             MatchOp::Equal | MatchOp::NotEqual => Test::Equal(matcher.value.clone()),
-            MatchOp::Regex | MatchOp::NotRegex => Test::regex(&matcher.value)?,
+            MatchOp::Regex | MatchOp::NotRegex => Test::regex(&matcher.value, budget)?,
         };
         Ok(Self { name: matcher.name.clone(), is_negated: matcher.op.is_negated(), test })
     }
@@ -160,7 +210,7 @@ impl LabelMatcher {
 }
 
 impl Test {
-    fn regex(regex: &str) -> Result<Self, Error> {
+    fn regex(regex: &str, budget: &mut RegexBudget) -> Result<Self, Error> {
         if let Some(mut values) = re2::literals(regex) {
             return Ok(match (values.pop(), values.is_empty()) {
                 (Some(value), true) => Self::Equal(value),
@@ -190,7 +240,7 @@ impl Test {
                 (false, false) => {}
             }
         }
-        compile(regex).map(Self::Regex)
+        budget.compile(regex).map(Self::Regex)
     }
 
     fn holds(&self, value: &str) -> bool {
@@ -207,13 +257,48 @@ impl Test {
     }
 }
 
-fn compile(regex: &str) -> Result<Regex, Error> {
-    let translated = re2::translate(regex)?;
-    RegexBuilder::new(&format!(r"\A(?s:{translated})\z"))
-        .size_limit(MAX_REGEX_SIZE)
-        .build()
-        .map_err(|_| {
-            Error::new(ErrorKind::RegexTooLarge, Subject::Regex, regex, 0..regex.len())
-                .with_message(format!("compiled it takes more than {MAX_REGEX_SIZE} bytes"))
-        })
+/// A regex is compiled into two automata, one for each direction.
+const DIRECTIONS: usize = 2;
+/// The least that a regex is counted as, in one direction.
+const LEAST: usize = 32 << 10;
+/// What reading a regex takes for a while: its syntax tree by byte, and the ranges of a class such as `\pL`.
+const BYTE: usize = 160;
+const CLASS: usize = 16 << 10;
+
+impl RegexBudget {
+    fn compile(&mut self, regex: &str) -> Result<Regex, Error> {
+        let translated = re2::translate(regex)?;
+        let n_classes = translated.matches("\\p").count() + translated.matches("\\P").count();
+        let to_read = translated.len().saturating_mul(BYTE).saturating_add(n_classes * CLASS);
+        if to_read > self.left {
+            return Err(self.exceeded(regex));
+        }
+        let translated = format!(r"\A(?s:{translated})\z");
+        // The engine does not tell how large a regex has become, only whether it stays below a limit: so that is raised
+        // step by step, and what it had to be is what is used up.
+        let mut limit = LEAST;
+        while limit <= self.left / DIRECTIONS {
+            match RegexBuilder::new(&translated).size_limit(limit).build() {
+                Ok(regex) => {
+                    self.left -= limit * DIRECTIONS;
+                    return Ok(regex);
+                }
+                Err(regex::Error::CompiledTooBig(_)) => limit *= 2,
+                Err(_) => break,
+            }
+        }
+        Err(self.exceeded(regex))
+    }
+
+    fn exceeded(&self, regex: &str) -> Error {
+        let Self { bytes, left } = self;
+        let message = match left == bytes {
+            true => format!("compiled it takes more than the budget of {bytes} bytes"),
+            false => format!(
+                "compiled it takes more than what other regexes leave of the budget of {bytes} bytes"
+            ),
+        };
+        Error::new(ErrorKind::RegexTooLarge, Subject::Regex, regex, 0..regex.len())
+            .with_message(message)
+    }
 }

@@ -67,7 +67,7 @@ pub mod re2;
 pub mod filter;
 
 #[cfg(feature = "match")]
-pub use filter::{Filter, LabelMatcher};
+pub use filter::{Filter, LabelMatcher, RegexBudget};
 pub use {
     display::is_label_name,
     error::{Error, ErrorKind, excerpt},

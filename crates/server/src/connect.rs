@@ -1,7 +1,7 @@
 //! One unary call of the Connect protocol: a message comes in as the body of a POST, and one goes out.
 //!
 //! <https://connectrpc.com/docs/protocol#unary-request>. Bodies packed with gzip are inflated, and answers packed, before
-//! and behind this module.
+//! and behind this module, and how long an answer may take is seen to in `turn.rs`.
 
 use std::{future::Future, time::Duration};
 
@@ -10,7 +10,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderName, StatusCode,
-        header::{ACCEPT, ALLOW, CONTENT_TYPE},
+        header::{ACCEPT, ALLOW, CONTENT_ENCODING, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
@@ -25,6 +25,9 @@ use crate::{
 
 const BINARY: &str = "application/proto";
 const JSON: &str = "application/json";
+/// How a body may be packed.
+const PACKINGS: [&str; 3] = ["", "gzip", "identity"];
+const VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 const TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// A question with what its headers say of the answer.
@@ -76,22 +79,41 @@ where
     F: Future<Output = Result<A, Fault>>,
 {
     let (head, body) = request.into_parts();
-    let Some(form) = Form::of(&head.headers) else {
-        let accept = HeaderName::from_static("accept-post");
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Ok((status, [(accept, format!("{JSON}, {BINARY}"))]).into_response());
-    };
+    let form = Form::of(&head.headers).ok_or_else(|| Fault::invalid("a form that is not known"))?;
     let bytes = served.read(body, max).await?;
     let message: Q = form.read(&bytes)?;
+    drop(bytes);
     let asked = Asked { message, takes_utf8_names: takes_utf8_names(&head.headers) };
-    let limit = served.options().timeout;
-    let limit = asked_limit(&head.headers)?.map_or(limit, |asked| asked.min(limit));
-    if limit.is_zero() {
-        return Err(Fault::too_late(limit));
-    }
-    let answer = tokio::time::timeout(limit, answer(served, asked)).await;
-    let answer = answer.map_err(|_| Fault::too_late(limit))??;
+    let answer = answer(served, asked).await?;
     Ok(([(CONTENT_TYPE, form.name())], Body::from(form.write(&answer)?)).into_response())
+}
+
+/// Whether it is the path of a call: that of a method, below the full name of its service.
+pub(crate) fn is_call(path: &str) -> bool {
+    path.split('/').nth(1).is_some_and(|service| service.contains('.'))
+}
+
+/// Looks at the headers of a call before its body is read: how long whoever asks will wait, or why there is no answer.
+pub(crate) fn check(headers: &HeaderMap) -> Result<Option<Duration>, Box<Response>> {
+    let refused = |answer: Response| Err(Box::new(answer));
+    if Form::of(headers).is_none() {
+        let accept = HeaderName::from_static("accept-post");
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return refused((status, [(accept, format!("{JSON}, {BINARY}"))]).into_response());
+    }
+    let text =
+        |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if let Some(packing) = text(&CONTENT_ENCODING).filter(|name| !PACKINGS.contains(name)) {
+        let message = format!("unknown compression {packing:?}: supported encodings are gzip");
+        let mut answer = Fault::new(Code::Unimplemented, message).into_response();
+        *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return refused(answer);
+    }
+    if let Some(version) = text(&VERSION).filter(|version| !["", "1"].contains(version)) {
+        let message = format!("Connect-Protocol-Version must be \"1\": got {version:?}");
+        return refused(Fault::invalid(message).into_response());
+    }
+    asked_limit(headers).map_err(|fault| Box::new(fault.into_response()))
 }
 
 /// How messages are written.

@@ -53,7 +53,11 @@ pub(crate) async fn select_heatmap(
     }
     check_names("group_by", &message.group_by)?;
     let grid = Grid::new(millis, step);
-    let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
+    let chosen = grid.select(
+        &message.profile_type_id,
+        &message.label_selector,
+        served.options().regex_budget(),
+    )?;
     let Some(chosen) = chosen else { return Ok(SelectHeatmapResponse::default()) };
     let profiles = served.backend().profiles(&chosen, &report()).await?;
     let exemplars = match (message.exemplar_type(), step) {

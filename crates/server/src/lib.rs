@@ -35,8 +35,10 @@ mod connect;
 mod fault;
 mod guard;
 mod guise;
+mod listen;
 mod metrics;
 mod place;
+mod turn;
 
 // What a question says.
 mod ids;

@@ -140,7 +140,7 @@ impl<'a> Meta<'a> {
     async fn new(served: &'a Served, millis: Millis, matchers: &[String]) -> Result<Self, Fault> {
         let range = millis.range();
         let mut queries = Vec::new();
-        for parted in selectors(matchers, millis.guise)? {
+        for parted in selectors(matchers, served.options())? {
             if !parted.chooses_types() {
                 queries.push(query(None, &parted, range));
                 continue;

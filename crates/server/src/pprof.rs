@@ -11,7 +11,7 @@ use crate::{
     fault::{Code, Fault},
     question::{Millis, call_site, max_nodes, only, profile_type, select},
     series::CallSite,
-    stacks::{aside, merged},
+    stacks::merged,
 };
 
 pub(crate) async fn merge_profile(
@@ -41,6 +41,7 @@ pub(crate) async fn merge_profile(
         millis.range(),
         only,
         served.options().guise,
+        &mut served.options().regex_budget(),
     )?;
     let tree = match select {
         Some(select) => merged(&served, select).await?,
@@ -48,7 +49,7 @@ pub(crate) async fn merge_profile(
     };
     let site = CallSite(call_site(message.stack_trace_selector.as_ref()));
     let profile_type = profile_type(&message.profile_type_id)?;
-    aside(move || message_of(&profile_type, &site.keep(tree), max_nodes, millis)).await
+    message_of(&profile_type, &site.keep(tree), max_nodes, millis)
 }
 
 /// A tree as pprof that was taken at the end of its range.

@@ -4,7 +4,7 @@
 
 use flamesql_backend::LabelSet;
 use flamesql_profile::{Labels, ProfileType};
-use flamesql_selector::{Filter, Selector};
+use flamesql_selector::{LabelMatcher, RegexBudget, Selector};
 
 use crate::{fault::Fault, question::check_matchers};
 
@@ -66,25 +66,29 @@ pub(crate) fn known_as(name: &str) -> &str {
 #[derive(Clone, Debug)]
 pub(crate) struct Parted {
     public: Selector,
-    private: Filter,
+    private: Vec<LabelMatcher>,
 }
 
 impl Parted {
-    pub(crate) fn new(selector: &Selector) -> Result<Self, Fault> {
-        check_matchers(selector)?;
-        let (mut public, mut private) = (Selector::all(), Selector::all());
-        for matcher in &selector.matchers {
-            let mut matcher = matcher.clone();
+    /// Compiles each condition, which may take so much; what a source has to do with, it compiles again when it is asked.
+    pub(crate) fn new(selector: Selector, budget: &mut RegexBudget) -> Result<Self, Fault> {
+        check_matchers(&selector)?;
+        let (mut public, mut private) = (Selector::all(), Vec::new());
+        for mut matcher in selector.matchers {
             matcher.name = known_as(&matcher.name).to_owned();
-            if is_private(&matcher.name) { private.push(matcher) } else { public.push(matcher) }
+            let compiled = LabelMatcher::within(&matcher, budget)
+                .map_err(|error| Fault::invalid(error.to_string()))?;
+            match is_private(&matcher.name) {
+                true => private.push(compiled),
+                false => public.push(matcher),
+            }
         }
-        let private = Filter::new(&private).map_err(|error| Fault::invalid(error.to_string()))?;
         Ok(Self { public, private })
     }
 
     /// Whether types can be told apart by it.
     pub(crate) fn chooses_types(&self) -> bool {
-        !self.private.matchers().is_empty()
+        !self.private.is_empty()
     }
 
     /// What a source is asked for profiles of any type.
@@ -97,6 +101,8 @@ impl Parted {
         let get = |name: &str| {
             of_type(profile_type).into_iter().find(|(known, _)| *known == name).map(|(_, v)| v)
         };
-        self.private.matches(get).then_some(&self.public)
+        let is_met =
+            |matcher: &LabelMatcher| matcher.matches_value(get(matcher.name()).unwrap_or_default());
+        self.private.iter().all(is_met).then_some(&self.public)
     }
 }

@@ -3,7 +3,7 @@
 use flamesql_backend::{Only, Select};
 use flamesql_profile::{ProfileType, TimeRange, Timestamp};
 use flamesql_proto::types::v1::StackTraceSelector;
-use flamesql_selector::{Filter, MAX_LEN, Selector, is_label_name};
+use flamesql_selector::{MAX_LEN, RegexBudget, Selector, is_label_name};
 
 use crate::{Guise, ServeOptions, fault::Fault, private::Parted};
 
@@ -142,23 +142,19 @@ pub(crate) fn selector(text: &str, guise: Guise) -> Result<Selector, Fault> {
         "" => return Err(fail("unknown position", "unexpected end of input")),
         _ => Selector::parse(text),
     };
-    if let Ok(parsed) = &parsed {
-        check_matchers(parsed)?;
-    }
-    let parsed = parsed.and_then(|selector| Filter::new(&selector).map(|_| selector));
-    if let Ok(parsed) = &parsed
-        && !guise.knows_quoted_names()
+    let parsed = parsed.map_err(|error| {
+        let before = text.get(..error.span().start).unwrap_or(text);
+        fail(&format!("1:{}", before.chars().count() + 1), error.message())
+    })?;
+    if !guise.knows_quoted_names()
         && parsed.matchers.iter().any(|matcher| !is_label_name(&matcher.name))
     {
         return Err(fail("1:2", "unexpected string in label matching, expected identifier"));
     }
-    parsed.map_err(|error| {
-        let before = text.get(..error.span().start).unwrap_or(text);
-        fail(&format!("1:{}", before.chars().count() + 1), error.message())
-    })
+    Ok(parsed)
 }
 
-/// Refuses more conditions than anyone has use for, before regexes are compiled: each may take megabytes.
+/// Refuses more conditions than anyone has use for, before regexes are compiled.
 pub(crate) fn check_matchers(selector: &Selector) -> Result<(), Fault> {
     let n_regexes = selector.matchers.iter().filter(|matcher| matcher.op.is_regex()).count();
     for (what, n, max) in
@@ -173,17 +169,20 @@ pub(crate) fn check_matchers(selector: &Selector) -> Result<(), Fault> {
 
 /// All selectors at once: who is chosen is so by each of them. None chooses all. Of an older server they are several
 /// choices, each of which is enough.
-pub(crate) fn selectors(texts: &[String], guise: Guise) -> Result<Vec<Parted>, Fault> {
-    if guise.unites_selectors() && texts.len() > 1 {
-        return texts.iter().map(|text| Parted::new(&selector(text, guise)?)).collect();
-    }
-    // What one may have, all of them may: they are met at once.
+pub(crate) fn selectors(texts: &[String], options: &ServeOptions) -> Result<Vec<Parted>, Fault> {
+    let guise = options.guise;
+    // What one may have, all of them may.
     let bytes: usize = texts.iter().map(String::len).sum();
     if bytes > MAX_LEN {
         return Err(Fault::invalid(format!(
             "{} selectors have {bytes} bytes: at most {MAX_LEN} may be given",
             texts.len()
         )));
+    }
+    let mut budget = options.regex_budget();
+    if guise.unites_selectors() && texts.len() > 1 {
+        let parted = texts.iter().map(|text| Parted::new(selector(text, guise)?, &mut budget));
+        return parted.collect();
     }
     let mut all = Selector::all();
     for text in texts {
@@ -192,19 +191,21 @@ pub(crate) fn selectors(texts: &[String], guise: Guise) -> Result<Vec<Parted>, F
         }
         check_matchers(&all)?;
     }
-    Ok(vec![Parted::new(&all)?])
+    Ok(vec![Parted::new(all, &mut budget)?])
 }
 
-/// What is asked of a source; `None` if nothing can be found, as by a matcher that its type does not meet.
+/// What is asked of a source; `None` if nothing can be found, as by a matcher that its type does not meet. The budget is
+/// that of the whole question.
 pub(crate) fn select(
     profile_type_id: &str,
     label_selector: &str,
     range: TimeRange,
     only: Only,
     guise: Guise,
+    budget: &mut RegexBudget,
 ) -> Result<Option<Select>, Fault> {
     let profile_type = profile_type(profile_type_id)?;
-    let parted = Parted::new(&selector(label_selector, guise)?)?;
+    let parted = Parted::new(selector(label_selector, guise)?, budget)?;
     let Some(selector) = parted.of(&profile_type).cloned() else { return Ok(None) };
     let mut select = Select::new(profile_type, selector, range);
     select.only = only;

@@ -8,7 +8,7 @@ use axum::{
 };
 use flamesql_backend::{Bins, GroupBy, Grouping, Only, Select};
 use flamesql_profile::{ProfileType, Series, Step, Timestamp, flamebearer::DiffLevels, parse_time};
-use flamesql_selector::{MatchOp, Selector};
+use flamesql_selector::{MatchOp, RegexBudget, Selector};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     private::Parted,
     question::{Millis, max_nodes, now_millis, profile_type},
     served::report,
-    stacks::{aside, graph_of, merged},
+    stacks::{graph_of, merged},
 };
 
 const MILLIS: i64 = 1_000_000;
@@ -32,10 +32,11 @@ pub(crate) async fn render(
     if value(&parameters, "format") == Some("dot") {
         return Err(Fault::new(Code::Unimplemented, "format=dot is not implemented"));
     }
-    let side = Side::new(&served, &parameters, "query", "from", "until")?;
+    let names = ["query", "from", "until"];
+    let side = Side::new(&served, &parameters, names, &mut served.options().regex_budget())?;
     let max_nodes = nodes(&parameters)?;
     let tree = side.tree(&served).await?;
-    let graph = aside(move || graph_of(&tree, max_nodes)).await?;
+    let graph = graph_of(&tree, max_nodes)?;
     let group_by: Vec<String> = parameters
         .iter()
         .filter(|(name, value)| name == "groupBy" && !value.is_empty())
@@ -62,14 +63,17 @@ pub(crate) async fn render_diff(
     State(served): State<Served>,
     Query(parameters): Parameters,
 ) -> Result<Json<Value>, Fault> {
-    let left = Side::new(&served, &parameters, "leftQuery", "leftFrom", "leftUntil")?;
-    let right = Side::new(&served, &parameters, "rightQuery", "rightFrom", "rightUntil")?;
+    let mut budget = served.options().regex_budget();
+    let left = ["leftQuery", "leftFrom", "leftUntil"];
+    let left = Side::new(&served, &parameters, left, &mut budget)?;
+    let right = ["rightQuery", "rightFrom", "rightUntil"];
+    let right = Side::new(&served, &parameters, right, &mut budget)?;
     if left.profile_type != right.profile_type {
         return Err(Fault::invalid("profile types must match"));
     }
     let max_nodes = nodes(&parameters)?;
     let trees = futures::future::try_join(left.tree(&served), right.tree(&served)).await?;
-    let graph = aside(move || Ok(DiffLevels::encode(&trees.0, &trees.1, max_nodes)?)).await?;
+    let graph = DiffLevels::encode(&trees.0, &trees.1, max_nodes)?;
     Ok(Json(json!({
         "version": 1,
         "flamebearer": {
@@ -128,9 +132,8 @@ impl Side {
     fn new(
         served: &Served,
         parameters: &[(String, String)],
-        query: &str,
-        from: &str,
-        until: &str,
+        [query, from, until]: [&str; 3],
+        budget: &mut RegexBudget,
     ) -> Result<Self, Fault> {
         let text = value(parameters, query).unwrap_or_default();
         if text.is_empty() {
@@ -157,7 +160,7 @@ impl Side {
                 .map_err(|error| Fault::invalid(format!("{name}: {error}"))),
         };
         let millis = Millis::new(time(from)?, time(until)?, served.options())?;
-        let parted = Parted::new(&selector)?;
+        let parted = Parted::new(selector, budget)?;
         let select = parted
             .of(&profile_type)
             .map(|selector| Select::new(profile_type.clone(), selector.clone(), millis.range()));

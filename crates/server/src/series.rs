@@ -8,6 +8,7 @@ use flamesql_proto::{
     querier::v1::{SelectSeriesRequest, SelectSeriesResponse},
     types::v1::{self, ExemplarType, LabelPair},
 };
+use flamesql_selector::RegexBudget;
 use futures::TryStreamExt;
 
 use crate::{
@@ -32,7 +33,11 @@ pub(crate) async fn select_series(
     let millis = Millis::new(message.start, message.end, served.options())?;
     check_names("group_by", &message.group_by)?;
     let grid = Grid::new(millis, step);
-    let chosen = grid.select(&message.profile_type_id, &message.label_selector)?;
+    let chosen = grid.select(
+        &message.profile_type_id,
+        &message.label_selector,
+        served.options().regex_budget(),
+    )?;
     let exemplars = message.exemplar_type();
     if exemplars == ExemplarType::Span {
         let message = "exemplars of spans are not implemented: ask for those of profiles";
@@ -127,8 +132,10 @@ impl Grid {
         &self,
         profile_type_id: &str,
         label_selector: &str,
+        mut budget: RegexBudget,
     ) -> Result<Option<Select>, Fault> {
-        select(profile_type_id, label_selector, self.range(), Only::All, self.millis.guise)
+        let (range, guise) = (self.range(), self.millis.guise);
+        select(profile_type_id, label_selector, range, Only::All, guise, &mut budget)
     }
 
     pub(crate) fn step(&self) -> Step {

@@ -26,10 +26,14 @@ use crate::{
     connect::{method, method_within},
     fault::{Code, Fault},
     guard, heatmap, legacy,
+    listen::{self, Active},
     metrics::{self, Metrics},
-    names, place, pprof, push, render, series, stacks, statistics,
+    names, pprof, push, render, series, stacks, statistics,
+    turn::{Kind, Room, Turn, in_turn},
 };
 
+/// How many places there may be: each is a thread, and whoever works there may need another one.
+const MAX_PLACES: usize = 256;
 /// Smaller answers are sent as they are.
 const GZIP_FROM: u16 = 1400;
 /// What of the source is missing in an answer.
@@ -45,6 +49,9 @@ struct Inner {
     backend: Arc<dyn Backend>,
     options: ServeOptions,
     places: Arc<Semaphore>,
+    push_places: Arc<Semaphore>,
+    room: Room,
+    active: Active,
     metrics: Metrics,
 }
 
@@ -57,34 +64,46 @@ impl fmt::Debug for Served {
 impl Served {
     /// A server of this source.
     pub fn new(backend: Arc<dyn Backend>, options: ServeOptions) -> Self {
-        let places = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
-        let places = Arc::new(places);
-        Self(Arc::new(Inner { backend, options, places, metrics: Metrics::new() }))
+        let places = Arc::new(Semaphore::new(options.max_concurrent.clamp(1, MAX_PLACES)));
+        Self(Arc::new(Inner {
+            backend,
+            room: Room::new(options.max_waiting_bytes),
+            options,
+            places,
+            push_places: Arc::new(Semaphore::new(1)),
+            active: Active::default(),
+            metrics: Metrics::new(),
+        }))
     }
 
-    /// Answers whoever connects to the listener, until `stop` is done and what was begun is answered.
+    /// Answers whoever connects to the listener, until `stop` is done and what was begun is answered or has had its time
+    /// ([`ServeOptions::grace`]). If this is dropped all ends at once.
     ///
     /// Whatever the listener, only requests to a name of this machine are answered: see [`Served::router`].
     ///
     /// # Errors
     ///
-    /// If the listener fails.
+    /// None for now: where connections cannot be taken, that is tried again.
     pub async fn serve(
         self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
+        let router = self.clone().router();
+        listen::run(listener, router, &self.0.options, self.0.active.clone(), stop).await;
+        Ok(())
+    }
+
+    /// How many requests are under way by way of [`Served::serve`], up to the last byte of their answers.
+    pub fn n_under_way(&self) -> usize {
+        self.0.active.n()
     }
 
     /// The routes, to be served by a program of one's own. A request whose `Host` is no name of this machine is refused.
     pub fn router(self) -> Router {
-        // Whoever asks is near: what a better packing saves on the way is less than what it costs.
-        let packing = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
-        let packing = packing.compress_when(SizeAbove::new(GZIP_FROM));
         let guise = self.0.options.guise;
         let router = match guise {
-            Guise::Legacy => legacy::routes(),
+            Guise::Legacy => self.in_turn(legacy::routes(), Kind::Question),
             _ => self.routes(),
         };
         #[cfg(feature = "datasource")]
@@ -93,12 +112,8 @@ impl Served {
             None => router,
         };
         router
-            .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
-            .route_layer(middleware::from_fn_with_state(self.clone(), in_turn))
             .layer(middleware::from_fn_with_state(self.clone(), in_guise))
             .fallback(move || unknown(guise))
-            .layer(RequestDecompressionLayer::new())
-            .layer(packing)
             .layer(CatchPanicLayer::custom(|_| {
                 Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
             }))
@@ -107,9 +122,22 @@ impl Served {
             .with_state(self)
     }
 
+    /// The same routes, each request to which waits for its turn.
+    fn in_turn(&self, routes: Router<Self>, kind: Kind) -> Router<Self> {
+        // Whoever asks is near: what a better packing saves on the way is less than what it costs.
+        let packing = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+        let packing = packing.compress_when(SizeAbove::new(GZIP_FROM));
+        let turn = Turn { served: self.clone(), kind };
+        routes
+            .route_layer(middleware::from_fn_with_state(self.clone(), with_notices))
+            .route_layer(RequestDecompressionLayer::new())
+            .route_layer(packing)
+            .route_layer(middleware::from_fn_with_state(turn, in_turn))
+    }
+
     fn routes(&self) -> Router<Self> {
         let of_querier = |name: &str| format!("/querier.v1.QuerierService/{name}");
-        let mut router = Router::new()
+        let questions = Router::new()
             .route(&of_querier("ProfileTypes"), method(names::profile_types))
             .route(&of_querier("LabelNames"), method(names::label_names))
             .route(&of_querier("LabelValues"), method(names::label_values))
@@ -121,6 +149,10 @@ impl Served {
             .route(&of_querier("SelectHeatmap"), method(heatmap::select_heatmap))
             .route(&of_querier("Diff"), method(stacks::diff))
             .route(&of_querier("GetProfileStats"), method(statistics::profile_stats))
+            .route("/pyroscope/render", get(render::render))
+            .route("/pyroscope/render-diff", get(render::render_diff))
+            .route("/pyroscope/label-values", get(render::label_values));
+        let at_once = Router::new()
             .route(
                 "/capabilities.v1.FeatureFlagsService/GetFeatureFlags",
                 method(about::feature_flags),
@@ -128,17 +160,15 @@ impl Served {
             .route("/version.v1.Version/Version", method(about::version))
             .route("/api/v1/status/buildinfo", get(about::build_info))
             .route("/ready", get(about::ready))
-            .route("/metrics", get(metrics))
-            .route("/pyroscope/render", get(render::render))
-            .route("/pyroscope/render-diff", get(render::render_diff))
-            .route("/pyroscope/label-values", get(render::label_values));
-        if self.0.options.push.is_some() {
-            router = router.route(
-                "/push.v1.PusherService/Push",
-                method_within(|options| options.max_push_bytes, push::push),
-            );
+            .route("/metrics", get(metrics));
+        let router = self.in_turn(questions, Kind::Question);
+        let router = router.merge(self.in_turn(at_once, Kind::AtOnce));
+        if self.0.options.push.is_none() {
+            return router;
         }
-        router
+        let pushes = method_within(|options| options.max_push_bytes, push::push);
+        let pushes = Router::new().route("/push.v1.PusherService/Push", pushes);
+        router.merge(self.in_turn(pushes, Kind::Push))
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -149,31 +179,23 @@ impl Served {
         &self.0.options
     }
 
-    /// A whole body, if it is not too large.
+    pub(crate) fn places(&self) -> &Arc<Semaphore> {
+        &self.0.places
+    }
+
+    pub(crate) fn push_places(&self) -> &Arc<Semaphore> {
+        &self.0.push_places
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
+    }
+
+    /// A whole body that was inflated, if it is not too large.
     pub(crate) async fn read(&self, body: Body, max: usize) -> Result<Bytes, Fault> {
         axum::body::to_bytes(body, max).await.map_err(|error| {
             Fault::invalid(format!("cannot read the request, of {max} bytes at most: {error}"))
         })
-    }
-}
-
-/// Lets so many be answered at a time as the options say, each within its time. A client that went away gives its place
-/// back.
-async fn in_turn(State(served): State<Served>, request: Request, next: Next) -> Response {
-    let limit = served.options().timeout;
-    let end = tokio::time::Instant::now() + limit;
-    let places = Arc::clone(&served.0.places);
-    let place = match tokio::time::timeout_at(end, places.acquire_owned()).await {
-        Ok(place) => place.expect("it is never closed"),
-        Err(_) => {
-            let message = "too many requests are under way";
-            return Fault::new(Code::Unavailable, message).into_response();
-        }
-    };
-    // Whoever sends his question slowly holds a place no longer than others.
-    match tokio::time::timeout_at(end, next.run(request)).await {
-        Ok(answer) => place::held(place, answer, end),
-        Err(_) => Fault::too_late(limit).into_response(),
     }
 }
 
@@ -240,32 +262,39 @@ async fn counted(State(served): State<Served>, request: Request, next: Next) -> 
     let start = Instant::now();
     let method = request.method().to_string();
     let path = request.uri().path().to_owned();
-    let _under_way = UnderWay::new(served.0.metrics.clone());
     // What nobody serves is counted under one name, or anyone could make counters without end.
     let route = request.extensions().get::<MatchedPath>().cloned();
+    served.0.metrics.begin();
+    let mut under_way = UnderWay { served, method, path, route, start, status: GONE };
     let response = next.run(request).await;
-    let (status, elapsed) = (response.status().as_u16(), start.elapsed());
-    let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    served.0.metrics.answered(route, status, elapsed);
-    if let Some(log) = &served.0.options.access {
-        log.tell(&Access { method, path, status, elapsed });
-    }
+    under_way.status = response.status().as_u16();
     response
 }
 
-/// A request that is not answered yet, or was given up.
-struct UnderWay(Metrics);
-
-impl UnderWay {
-    fn new(metrics: Metrics) -> Self {
-        metrics.begin();
-        Self(metrics)
-    }
+/// A request that is not answered yet; what became of it is told when this is dropped.
+struct UnderWay {
+    served: Served,
+    method: String,
+    path: String,
+    route: Option<MatchedPath>,
+    start: Instant,
+    status: u16,
 }
+
+/// The status of a request whose client went away before it was answered.
+const GONE: u16 = 499;
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.end();
+        let Self { served, method, path, route, start, status } = self;
+        let elapsed = start.elapsed();
+        let route = route.as_ref().map_or("other", MatchedPath::as_str);
+        served.0.metrics.end();
+        served.0.metrics.answered(route, *status, elapsed);
+        if let Some(log) = &served.0.options.access {
+            let (method, path) = (std::mem::take(method), std::mem::take(path));
+            log.tell(&Access { method, path, status: *status, elapsed });
+        }
     }
 }
 

@@ -11,12 +11,13 @@ use flamesql_proto::querier::v1::{
     SelectMergeSpanProfileRequest, SelectMergeSpanProfileResponse, SelectMergeStacktracesRequest,
     SelectMergeStacktracesResponse,
 };
+use flamesql_selector::RegexBudget;
 use futures::TryStreamExt;
 
 use crate::{
     Served,
     connect::Asked,
-    fault::{Code, Fault},
+    fault::Fault,
     ids,
     pprof::message_of,
     question::{Millis, call_site, check_ids, max_nodes, only, profile_type, select},
@@ -28,24 +29,21 @@ pub(crate) async fn merge_stacktraces(
     served: Served,
     Asked { message, .. }: Asked<SelectMergeStacktracesRequest>,
 ) -> Result<SelectMergeStacktracesResponse, Fault> {
-    let question = Question::new(&served, &message)?;
+    let question = Question::new(&served, &message, &mut served.options().regex_budget())?;
     let format = served.options().guise.format(message.format())?;
     let tree = question.tree(&served).await?;
     let Question { max_nodes, millis, .. } = question;
     let mut answer = SelectMergeStacktracesResponse::default();
     match format {
-        ProfileFormat::Tree => {
-            answer.tree = aside(move || bytes_of(&tree, max_nodes)).await?.into()
-        }
+        ProfileFormat::Tree => answer.tree = bytes_of(&tree, max_nodes)?.into(),
         ProfileFormat::Pprof => {
             // Of pprof nothing is cut unless it is asked for.
             let max_nodes = message.max_nodes.map_or(0, |_| max_nodes);
             let profile_type = profile_type(&message.profile_type_id)?;
-            let profile =
-                aside(move || message_of(&profile_type, &tree, max_nodes, millis)).await?;
+            let profile = message_of(&profile_type, &tree, max_nodes, millis)?;
             answer.pprof = Some(PprofProfile { profile: Some(profile) });
         }
-        _ => answer.flamegraph = Some(aside(move || graph_of(&tree, max_nodes)).await?),
+        _ => answer.flamegraph = Some(graph_of(&tree, max_nodes)?),
     }
     Ok(answer)
 }
@@ -64,6 +62,7 @@ pub(crate) async fn merge_spans(
             millis.range(),
             spans,
             served.options().guise,
+            &mut served.options().regex_budget(),
         )?,
         site: CallSite(Vec::new()),
         max_nodes: max_nodes(message.max_nodes, served.options().guise)?,
@@ -72,10 +71,8 @@ pub(crate) async fn merge_spans(
     let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
     let mut answer = SelectMergeSpanProfileResponse::default();
     match message.format() {
-        ProfileFormat::Tree => {
-            answer.tree = aside(move || bytes_of(&tree, max_nodes)).await?.into()
-        }
-        _ => answer.flamegraph = Some(aside(move || graph_of(&tree, max_nodes)).await?),
+        ProfileFormat::Tree => answer.tree = bytes_of(&tree, max_nodes)?.into(),
+        _ => answer.flamegraph = Some(graph_of(&tree, max_nodes)?),
     }
     Ok(answer)
 }
@@ -87,11 +84,13 @@ pub(crate) async fn diff(
     let (Some(left), Some(right)) = (message.left, message.right) else {
         return Err(Fault::invalid("missing left or right side of the diff"));
     };
-    let sides = [Question::new(&served, &left)?, Question::new(&served, &right)?];
+    let mut budget = served.options().regex_budget();
+    let sides =
+        [Question::new(&served, &left, &mut budget)?, Question::new(&served, &right, &mut budget)?];
     let [left, right] = &sides;
     let max_nodes = left.max_nodes.max(right.max_nodes);
     let (left, right) = futures::future::try_join(left.tree(&served), right.tree(&served)).await?;
-    let graph = aside(move || Ok(DiffLevels::encode(&left, &right, max_nodes)?)).await?;
+    let graph = DiffLevels::encode(&left, &right, max_nodes)?;
     Ok(DiffResponse { flamegraph: Some(diff_message(graph)?) })
 }
 
@@ -105,7 +104,11 @@ struct Question {
 }
 
 impl Question {
-    fn new(served: &Served, message: &SelectMergeStacktracesRequest) -> Result<Self, Fault> {
+    fn new(
+        served: &Served,
+        message: &SelectMergeStacktracesRequest,
+        budget: &mut RegexBudget,
+    ) -> Result<Self, Fault> {
         let millis = Millis::new(message.start, message.end, served.options())?;
         let guise = served.options().guise;
         let only = only(
@@ -121,6 +124,7 @@ impl Question {
                 millis.range(),
                 only,
                 guise,
+                budget,
             )?,
             site: match guise.chooses_stacks() {
                 true => CallSite(call_site(message.stack_trace_selector.as_ref())),
@@ -145,14 +149,6 @@ pub(crate) async fn merged(served: &Served, mut select: Select) -> Result<StackT
     // All in one group: there is one, or none. What is missing is known at the end.
     let mut groups: Vec<StackGroup> = groups.try_collect().await?;
     Ok(groups.pop().map(|group| group.tree).unwrap_or_default())
-}
-
-/// Runs what takes a processor for a while where it holds nobody up.
-pub(crate) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Fault::new(Code::Internal, error.to_string())))
 }
 
 fn bytes_of(tree: &StackTree, max_nodes: usize) -> Result<Vec<u8>, Fault> {

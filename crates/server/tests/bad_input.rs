@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
 };
 
 use crate::{
@@ -54,7 +55,7 @@ async fn ask(server: &Server, method: &str, message: &impl Message) -> Answer {
     server.post(&format!("{QUERIER}{method}"), PROTO, &message.encode_to_vec()).await
 }
 
-fn stacks_of(id: &str) -> SelectMergeStacktracesRequest {
+pub(crate) fn stacks_of(id: &str) -> SelectMergeStacktracesRequest {
     SelectMergeStacktracesRequest {
         profile_type_id: id.to_owned(),
         label_selector: "{}".to_owned(),
@@ -66,7 +67,7 @@ fn stacks_of(id: &str) -> SelectMergeStacktracesRequest {
     }
 }
 
-fn series_of(id: &str) -> SelectSeriesRequest {
+pub(crate) fn series_of(id: &str) -> SelectSeriesRequest {
     SelectSeriesRequest {
         profile_type_id: id.to_owned(),
         label_selector: "{}".to_owned(),
@@ -226,24 +227,29 @@ async fn what_nobody_knows_is_passed_over() {
     assert_eq!(server.post(&path, JSON, deep.as_bytes()).await.status, 400);
 }
 
-/// A source that never answers for stacks, and counts who waits for them.
+/// A source that does not answer for stacks before it is told to, and counts who waits for them.
 #[derive(Clone, Debug)]
-struct Endless {
-    memory: Memory,
-    n_asked: Arc<AtomicUsize>,
+pub(crate) struct Endless {
+    pub(crate) memory: Memory,
+    pub(crate) n_asked: Arc<AtomicUsize>,
     n_waiting: Arc<AtomicUsize>,
     most_waiting: Arc<AtomicUsize>,
     /// Whether it answers after a while.
     answers: bool,
+    /// So many are answered at once otherwise.
+    pub(crate) gate: Arc<Semaphore>,
     /// Whether something is missing in its answers.
     lacks: bool,
+    /// Whether it computes where values over time are asked for, without an end.
+    pub(crate) computes: Arc<AtomicBool>,
 }
 
 impl Endless {
-    fn new(answers: bool) -> Self {
+    pub(crate) fn new(answers: bool) -> Self {
         let memory = Memory::new();
-        let (n_asked, n_waiting, most_waiting) = Default::default();
-        Self { memory, n_asked, n_waiting, most_waiting, answers, lacks: false }
+        let (n_asked, n_waiting, most_waiting, computes) = Default::default();
+        let gate = Arc::new(Semaphore::new(0));
+        Self { memory, n_asked, n_waiting, most_waiting, answers, gate, lacks: false, computes }
     }
 }
 
@@ -304,6 +310,14 @@ impl Backend for Endless {
         Self: 't,
     {
         self.note(report);
+        self.n_asked.fetch_add(1, Ordering::SeqCst);
+        // Up to half a minute, so that a test that fails does so in the end.
+        for _ in 0..6000 {
+            if !self.computes.load(Ordering::SeqCst) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.memory.series(select, grouping, report)
     }
 
@@ -314,9 +328,10 @@ impl Backend for Endless {
         let waiting = Waiting(Arc::clone(&self.n_waiting));
         self.note(&report);
         let (answers, inner) = (self.answers, self.memory.stacks(select, grouping, report));
+        let gate = Arc::clone(&self.gate);
         futures::stream::once(async move {
             if !answers {
-                std::future::pending::<()>().await;
+                gate.acquire().await.unwrap().forget();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
             drop(waiting);
@@ -349,7 +364,7 @@ impl Backend for Endless {
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..1000 {
         if is_so() {
             return;
@@ -360,7 +375,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Sends a question and leaves its connection to the caller.
-async fn begun(server: &Server, method: &str, body: &[u8], n_sent: usize) -> TcpStream {
+pub(crate) async fn begun(server: &Server, method: &str, body: &[u8], n_sent: usize) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
         "POST {QUERIER}{method} HTTP/1.1\r\nHost: {}\r\nContent-Type: {PROTO}\r\nContent-Length: {}\r\n\r\n",

@@ -1,7 +1,8 @@
 //! Statuses, forms, limits, and who may ask.
 
-use std::{io::Read as _, io::Write as _, sync::Arc, time::Duration};
+use std::{io::Read as _, io::Write as _, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flamesql_backend::Memory;
 use flamesql_proto::{
     querier::v1::{ProfileTypesRequest, ProfileTypesResponse},
@@ -13,7 +14,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use crate::{
-    shop,
+    shop, support,
     wire::{Answer, Server},
 };
 
@@ -193,7 +194,21 @@ async fn bodies_are_packed_both_ways() {
     assert_eq!(inflated, plain.body);
     // A form of packing that nobody knows.
     let headers = [("Content-Type", JSON), ("Content-Encoding", "snappy")];
-    assert_eq!(server.send("POST", &path, &headers, &packed).await.status, 415);
+    let answer = server.send("POST", &path, &headers, &packed).await;
+    assert_eq!((answer.status, answer.header("content-type")), (415, Some(JSON)));
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let right = json!({
+        "code": "unimplemented",
+        "message": "unknown compression \"snappy\": supported encodings are gzip",
+    });
+    assert_eq!(body, right);
+    for (version, status) in [("1", 200), ("2", 400)] {
+        let headers = [("Content-Type", JSON), ("Connect-Protocol-Version", version)];
+        let answer = server.send("POST", &path, &headers, question.as_bytes()).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let reason = r#"Connect-Protocol-Version must be \"1\": got \"2\""#;
+        assert_eq!(answer.text().contains(reason), status == 400, "{}", answer.text());
+    }
 }
 
 #[tokio::test]
@@ -253,12 +268,11 @@ async fn what_it_says_of_itself() {
     assert_eq!(server.get("/nowhere").await.status, 404);
     // Whatever else is wrong with it, nobody serves it.
     let packed = [("Content-Encoding", "snappy")];
-    assert_eq!(server.send("POST", "/nowhere/else", &packed, b"x").await.status, 415);
+    assert_eq!(server.send("POST", "/nowhere/else", &packed, b"x").await.status, 404);
     let metrics = server.get("/metrics").await.text();
     for line in [
         r#"flamesql_server_requests_total{route="/api/v1/status/buildinfo",status="200"} 1"#,
-        r#"flamesql_server_requests_total{route="other",status="404"} 1"#,
-        r#"flamesql_server_requests_total{route="other",status="415"} 1"#,
+        r#"flamesql_server_requests_total{route="other",status="404"} 2"#,
         "flamesql_server_requests_under_way 1",
         "flamesql_server_request_duration_seconds_count 4",
     ] {
@@ -273,22 +287,51 @@ async fn nothing_is_pushed_unless_it_is_allowed() {
     assert_eq!(answer.status, 404);
 
     let server = Server::of_memory(|_| {}).await;
+    let known = async |server: &Server| {
+        call(
+            server,
+            "ProfileTypes",
+            &json!({"start": -9_000_000_000_000_000_i64, "end": 9_000_000_000_000_000_i64}),
+        )
+        .await
+        .text()
+    };
+    let label = |name: &str, value: &str| json!({"name": name, "value": value});
+    let series = |labels: Value, nanos: i64| {
+        let bytes = STANDARD.encode(support::cpu(nanos, 1));
+        json!({"labels": labels, "samples": [{"rawProfile": bytes}]})
+    };
+    let name = label("__name__", "cpu");
+    let right = series(json!([name]), 1_700_000_000_000_000_000);
     for (series, reason) in [
-        (json!({"labels": [{"name": "pod", "value": "a"}]}), "the label __name__ is missing"),
+        (json!({"labels": [label("pod", "a")]}), "the label __name__ is missing"),
+        (json!({"labels": [name], "samples": [{"rawProfile": "bm90aGluZw=="}]}), "pprof"),
+        (series(json!([name]), i64::MAX), "no question reaches its time, 9223372036854775807 ns"),
+        (series(json!([name]), i64::MIN), "no question reaches its time"),
+        (series(json!([name, label("", "a")]), 1), "a label has no name"),
         (
-            json!({
-                "labels": [{"name": "__name__", "value": "cpu"}],
-                "samples": [{"rawProfile": "bm90aGluZw=="}],
-            }),
-            "pprof",
+            series(json!([name, label("pod", "a"), label("pod", "b")]), 1),
+            "the label \"pod\" is given twice",
         ),
     ] {
         // A right one before it is not taken either.
-        let body = json!({"series": [series]});
+        let body = json!({"series": [right, series]});
         let answer = call(&server, "/push.v1.PusherService/Push", &body).await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
-        assert!(answer.text().contains(reason), "{}", answer.text());
+        assert_eq!(answer.status, 400, "{reason}: {}", answer.text());
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(body["code"], "invalid_argument");
+        assert!(body["message"].as_str().unwrap().contains(reason), "{body}");
+        assert_eq!(known(&server).await, "{}", "{reason}");
     }
+    for nothing in [json!([]), json!([{"labels": [label("__name__", "cpu")]}])] {
+        let answer =
+            call(&server, "/push.v1.PusherService/Push", &json!({"series": nothing})).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(r#""message":"no profiles received""#), "{}", answer.text());
+    }
+    let answer = call(&server, "/push.v1.PusherService/Push", &json!({"series": [right]})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(known(&server).await.contains("cpu:cpu:nanoseconds"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,15 +362,4 @@ async fn who_asks_says_how_long_he_waits() {
         let answer = server.send("POST", &path, &headers, b"{}").await;
         assert_eq!(answer.status, status, "{limit}: {}", answer.text());
     }
-}
-
-#[tokio::test]
-async fn what_was_begun_is_answered_before_it_stops() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let served = flamesql_server::Served::new(Arc::new(Memory::new()), ServeOptions::default());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let task = tokio::spawn(served.serve(listener, async { drop(stopped.await) }));
-    stop.send(()).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), task).await;
-    ended.unwrap().unwrap().unwrap();
 }

@@ -6,6 +6,8 @@
 mod api;
 // What is too much, what breaks off, and what changes meanwhile.
 mod bad_input;
+// Who waits for whom, and how connections and the server end.
+mod connections;
 // What every backend has to do, asked of this server by way of the adapter of Pyroscope.
 mod conformance;
 // The guise of the legacy server.

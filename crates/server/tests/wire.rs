@@ -1,6 +1,6 @@
 //! A server on this machine, and requests to it as bytes.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flamesql_backend::{Backend, Memory};
 use flamesql_server::{ServeOptions, Served};
@@ -8,12 +8,15 @@ use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinHandle,
 };
 
 /// The server. It ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    pub(crate) served: Served,
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -44,10 +47,25 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = Served::new(backend, options);
-        let task = tokio::spawn(async move {
-            served.serve(listener, std::future::pending()).await.unwrap();
-        });
-        Self { address, task }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = served.clone().serve(listener, async { drop(stopped.await) });
+        let task = tokio::spawn(async { serving.await.unwrap() });
+        Self { address, served, stop: Some(stop), task }
+    }
+
+    /// Tells it to stop.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn ended(&mut self) {
+        let ended = tokio::time::timeout(Duration::from_secs(30), &mut self.task).await;
+        ended.expect("it ends").unwrap();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
     }
 
     /// A server of what is pushed to it.
@@ -111,7 +129,7 @@ impl Drop for Server {
     }
 }
 
-fn read(bytes: &[u8]) -> Answer {
+pub(crate) fn read(bytes: &[u8]) -> Answer {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -29,11 +29,12 @@ const LAYERS: &[&[&str]] = &[
 /// Packages that are not published: they may use all others and are used by none.
 const TOOLS: &[&str] = &["flamesql-benches", "flamesql-fuzz", "xtask"];
 
-/// A dependency whose name begins so is written in the manifest of one crate of ours only.
-const SOLE_USERS: &[(&str, &str)] = &[
-    ("datafusion", "flamesql-engine"),
-    ("hyper", "flamesql-backend"),
-    ("reqwest", "flamesql-backend"),
+/// A dependency whose name begins so is written in the manifests of these crates of ours only.
+const SOLE_USERS: &[(&str, &[&str])] = &[
+    ("datafusion", &["flamesql-engine"]),
+    // One asks, the other one is asked.
+    ("hyper", &["flamesql-backend", "flamesql-server"]),
+    ("reqwest", &["flamesql-backend"]),
 ];
 
 /// What a crate may pull in, all the way down.

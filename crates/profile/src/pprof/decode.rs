@@ -26,7 +26,18 @@ const MAX_SAMPLE_TYPES: usize = 1024;
 /// size), or names a text, function, mapping or location that it does not have. The error has the offset in the
 /// inflated bytes.
 pub fn decode(bytes: &[u8]) -> Result<Profile, Error> {
-    let bytes = gzip::inflate(bytes, WHAT)?;
+    let mut any = gzip::MAX_BYTES;
+    decode_within(bytes, &mut any)
+}
+
+/// Reads one of several profiles that may have so many bytes, inflated, all together. Those of this one are taken off.
+///
+/// # Errors
+///
+/// As [`decode()`]; if it has more than what is left it is [`ErrorKind::TooLarge`].
+pub fn decode_within(bytes: &[u8], left: &mut usize) -> Result<Profile, Error> {
+    let bytes = gzip::inflate_within(bytes, WHAT, *left)?;
+    *left -= bytes.len();
     let is_inflated = matches!(bytes, Cow::Owned(_));
     decode_plain(&bytes).map_err(|error| error.in_inflated(is_inflated))
 }

@@ -33,7 +33,7 @@ mod stacks;
 use std::collections::HashMap;
 
 pub use self::{
-    decode::decode,
+    decode::{decode, decode_within},
     encode::{encode, encode_gzip},
 };
 
