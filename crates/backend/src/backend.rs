@@ -133,7 +133,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// When the oldest and the newest profile were taken; `None` if there is none.
     ///
     /// A source at hand that does not say otherwise lists its profiles to find out. Of one that is not
-    /// ([`Capabilities::is_finite`]) that would be without end, so this is [`ErrorKind::Unsupported`].
+    /// ([`Capabilities::is_finite`]) that would be without end, so this is [`ErrorKind::Unsupported`]; a server may say it by
+    /// itself, as far as it knows.
     async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         let Capabilities { kind, is_finite, .. } = self.capabilities();
         if !is_finite {

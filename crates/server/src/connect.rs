@@ -21,6 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ServeOptions, Served,
     fault::{Code, Fault},
+    json,
 };
 
 const BINARY: &str = "application/proto";
@@ -143,7 +144,10 @@ impl Form {
     fn read<Q: Message + Default + DeserializeOwned>(self, bytes: &[u8]) -> Result<Q, Fault> {
         match self {
             Self::Binary => Q::decode(bytes).map_err(|error| error.to_string()),
-            Self::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+            // Nearly all that is written by programs is read as it stands.
+            Self::Json => serde_json::from_slice(bytes)
+                .or_else(|_| serde_json::from_slice(&json::plain(bytes)))
+                .map_err(|error| error.to_string()),
         }
         .map_err(|reason| Fault::invalid(format!("unmarshal message: {reason}")))
     }

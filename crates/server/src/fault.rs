@@ -140,7 +140,8 @@ impl From<flamesql_profile::Error> for Fault {
     fn from(error: flamesql_profile::Error) -> Self {
         let code = match error.kind() {
             flamesql_profile::ErrorKind::Overflow => Code::OutOfRange,
-            _ => Code::Internal,
+            // Stacks of a source are well formed; what a form of answer cannot show of them is a value below 0.
+            _ => Code::Unimplemented,
         };
         Self::new(code, error.to_string())
     }

@@ -120,6 +120,22 @@ impl Guise {
         })
     }
 
+    /// The same for stacks of spans, whose answer has room for fewer forms. Older servers make a flame graph of what they do
+    /// not know.
+    pub(crate) fn format_of_spans(self, asked: ProfileFormat) -> Result<ProfileFormat, Fault> {
+        match (self, asked) {
+            (Self::V2, ProfileFormat::Dot | ProfileFormat::Pprof) => {
+                let name = asked.as_str_name();
+                let message = format!(
+                    "{name} is not implemented for SelectMergeSpanProfile: its answer has room for a flame graph and a \
+                     tree; ask SelectMergeStacktraces with a span_selector for pprof"
+                );
+                Err(Fault::new(Code::Unimplemented, message))
+            }
+            (_, asked) => Ok(asked),
+        }
+    }
+
     /// What is unknown here, of what this server has.
     pub(crate) fn lacks(self, path: &str) -> bool {
         let method = path.rsplit('/').next().unwrap_or_default();

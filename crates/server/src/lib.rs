@@ -35,6 +35,7 @@ mod connect;
 mod fault;
 mod guard;
 mod guise;
+mod json;
 mod listen;
 mod metrics;
 mod place;

@@ -9,7 +9,7 @@ use crate::{
     Served,
     connect::Asked,
     fault::{Code, Fault},
-    question::{Millis, call_site, max_nodes, only, profile_type, select},
+    question::{Millis, call_site, check_pgo, max_nodes, only, profile_type, select},
     series::CallSite,
     stacks::merged,
 };
@@ -30,11 +30,7 @@ pub(crate) async fn merge_profile(
         None | Some(0) => 0,
         asked => max_nodes(asked, served.options().guise)?,
     };
-    let pgo = message.stack_trace_selector.as_ref().and_then(|selector| selector.go_pgo.as_ref());
-    if pgo.is_some_and(|pgo| pgo.keep_locations > 0 || pgo.aggregate_callees) {
-        let message = "go_pgo is not implemented: a source here tells no lines";
-        return Err(Fault::new(Code::Unimplemented, message));
-    }
+    check_pgo(message.stack_trace_selector.as_ref())?;
     let select = select(
         &message.profile_type_id,
         &message.label_selector,
@@ -59,6 +55,10 @@ pub(crate) fn message_of(
     max_nodes: usize,
     millis: Millis,
 ) -> Result<Profile, Fault> {
+    if tree.is_empty() && !millis.guise.tells_durations() {
+        // Storage v2 says nothing where there is nothing.
+        return Ok(Profile::default());
+    }
     let (tree, _) = tree.truncate(max_nodes)?;
     let nanos = |millis: i64| millis.saturating_mul(1_000_000);
     let time = Timestamp::from_nanos(nanos(millis.end));

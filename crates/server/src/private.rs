@@ -62,6 +62,12 @@ pub(crate) fn known_as(name: &str) -> &str {
     if name == PRIVATE_SERVICE { SERVICE } else { name }
 }
 
+/// By which labels a source is asked to group: what is made of the type is the same in all of it, tells no series from
+/// another, and comes back by [`with_private`].
+pub(crate) fn grouping(names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !is_of_type(name)).map(|name| known_as(name).to_owned()).collect()
+}
+
 /// A selector, taken apart: what is asked of labels that a source has, and what of those that it has not.
 #[derive(Clone, Debug)]
 pub(crate) struct Parted {

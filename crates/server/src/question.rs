@@ -5,7 +5,11 @@ use flamesql_profile::{ProfileType, TimeRange, Timestamp};
 use flamesql_proto::types::v1::StackTraceSelector;
 use flamesql_selector::{MAX_LEN, RegexBudget, Selector, is_label_name};
 
-use crate::{Guise, ServeOptions, fault::Fault, private::Parted};
+use crate::{
+    Guise, ServeOptions,
+    fault::{Code, Fault},
+    private::Parted,
+};
 
 const NANOS: i64 = 1_000_000;
 const HOUR_MILLIS: i64 = 3_600_000;
@@ -270,6 +274,16 @@ pub(crate) fn check_names(field: &str, names: &[String]) -> Result<(), Fault> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses to cut stacks for a compiler.
+pub(crate) fn check_pgo(selector: Option<&StackTraceSelector>) -> Result<(), Fault> {
+    let pgo = selector.and_then(|selector| selector.go_pgo.as_ref());
+    if pgo.is_some_and(|pgo| pgo.keep_locations > 0 || pgo.aggregate_callees) {
+        let message = "go_pgo is not implemented: a source here tells no lines";
+        return Err(Fault::new(Code::Unimplemented, message));
+    }
+    Ok(())
 }
 
 /// The functions that a stack has to begin with.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Guise, Served,
     fault::{Code, Fault},
-    private::Parted,
+    private::{self, Parted},
     question::{Millis, max_nodes, now_millis, profile_type},
     served::report,
     stacks::{graph_of, merged},
@@ -204,14 +204,15 @@ impl Side {
         select.only = Only::All;
         let first = group_by.first().cloned();
         let grouping = Grouping {
-            labels: GroupBy::Labels(group_by),
+            labels: GroupBy::Labels(private::grouping(&group_by)),
             time: Bins::Every { step: line.step(), origin: Timestamp::from_nanos(0) },
         };
         let answer = served.backend().series(&select, &grouping, &report()).await?;
         let Some(first) = first else { return Ok((line.shown(&answer.series), Value::Null)) };
         let mut groups: BTreeMap<String, Vec<Series>> = BTreeMap::new();
         for series in &answer.series {
-            let key = series.labels.get(&first).unwrap_or("*").to_owned();
+            let labels = private::with_private(&self.profile_type, &series.labels);
+            let key = labels.get(&first).unwrap_or("*").to_owned();
             groups.entry(key).or_default().push(series.clone());
         }
         let groups: Map<String, Value> =

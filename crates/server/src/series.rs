@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use flamesql_backend::{Backend, Bins, GroupBy, Grouping, Only, Select, SeriesAnswer, Weigh};
+use flamesql_backend::{
+    Backend, Bins, GroupBy, Grouping, Only, ProfileRow, Select, SeriesAnswer, Weigh,
+};
 use flamesql_profile::{Labels, NameId, Series, StackTree, Step, TimeRange, Timestamp};
 use flamesql_proto::{
     querier::v1::{SelectSeriesRequest, SelectSeriesResponse},
@@ -44,15 +46,8 @@ pub(crate) async fn select_series(
         return Err(Fault::new(Code::Unimplemented, message));
     }
     let Some(chosen) = chosen else { return Ok(SelectSeriesResponse::default()) };
-    // What is made of the type is the same in all of it: it tells no series from another, and comes back.
-    let group_by: Vec<String> = message
-        .group_by
-        .iter()
-        .filter(|name| !private::is_of_type(name))
-        .map(|name| private::known_as(name).to_owned())
-        .collect();
     let grouping = Grouping {
-        labels: GroupBy::Labels(group_by),
+        labels: GroupBy::Labels(private::grouping(&message.group_by)),
         time: Bins::Every { step: grid.step(), origin: grid.origin() },
     };
     let guise = served.options().guise;
@@ -63,7 +58,7 @@ pub(crate) async fn select_series(
     let backend = served.backend().as_ref();
     let answer = match site.is_empty() {
         true => backend.series(&chosen, &grouping, &report()).await?,
-        false => below(backend, &chosen, &grouping, site).await?,
+        false => below(backend, &chosen, &grouping, &site).await?,
     };
     let mut series: Vec<Row> = Vec::new();
     for Series { labels, points } in answer.series {
@@ -75,7 +70,9 @@ pub(crate) async fn select_series(
         series.push(Row::new(labels, sums));
     }
     if exemplars == ExemplarType::Individual {
-        add_exemplars(backend, &chosen, &grid, &grouping, &mut series).await?;
+        let question =
+            Exemplars { select: &chosen, grid: &grid, names: &message.group_by, site: &site };
+        question.add(backend, &grouping, &mut series).await?;
     }
     // The largest first, as a limit wants them; equal ones by their labels.
     series.sort_by(|a, b| match guise.sorts_series_by_sum() {
@@ -188,35 +185,69 @@ impl Row {
     }
 }
 
-/// Adds to each point the profile that has the largest value.
-async fn add_exemplars(
-    backend: &dyn Backend,
-    select: &Select,
-    grid: &Grid,
-    grouping: &Grouping,
-    rows: &mut [Row],
-) -> Result<(), Fault> {
-    let GroupBy::Labels(names) = &grouping.labels else { return Ok(()) };
-    let mut by_labels: BTreeMap<Labels, &mut Row> =
-        rows.iter_mut().map(|row| (row.labels.clone(), row)).collect();
-    for profile in backend.profiles(select, &report()).await? {
-        let group = profile.labels.only(names.iter().map(String::as_str));
-        let Some(row) = by_labels.get_mut(&group) else { continue };
-        let exemplar = exemplar(&profile, names);
-        let best =
-            row.exemplars.entry(grid.point(profile.time)).or_insert_with(|| exemplar.clone());
-        if exemplar.value > best.value {
-            *best = exemplar;
+/// What is asked for beside values over time: the profiles that stand for them.
+struct Exemplars<'a> {
+    select: &'a Select,
+    grid: &'a Grid,
+    /// By which labels is grouped, as it was asked.
+    names: &'a [String],
+    /// With which functions the stacks begin that count.
+    site: &'a [String],
+}
+
+impl Exemplars<'_> {
+    /// Adds to each point the profile that has the largest value in it.
+    async fn add(
+        &self,
+        backend: &dyn Backend,
+        grouping: &Grouping,
+        rows: &mut [Row],
+    ) -> Result<(), Fault> {
+        let GroupBy::Labels(names) = &grouping.labels else { return Ok(()) };
+        let mut by_labels: BTreeMap<Labels, &mut Row> =
+            rows.iter_mut().map(|row| (row.labels.clone(), row)).collect();
+        for profile in self.profiles(backend).await? {
+            let group = profile.labels.only(names.iter().map(String::as_str));
+            let point = self.grid.point(profile.time);
+            let row = by_labels.get_mut(&group).filter(|row| row.points.contains_key(&point));
+            let Some(row) = row else { continue };
+            let exemplar = exemplar(&profile, self.names);
+            let best = row.exemplars.entry(point).or_insert_with(|| exemplar.clone());
+            if exemplar.value > best.value {
+                *best = exemplar;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The profiles, with the values of the stacks that count.
+    async fn profiles(&self, backend: &dyn Backend) -> Result<Vec<ProfileRow>, Fault> {
+        let mut profiles = backend.profiles(self.select, &report()).await?;
+        if self.site.is_empty() {
+            return Ok(profiles);
+        }
+        // Profiles are told apart by their labels and times: two that have both in common have one value here.
+        let grain = backend.capabilities().grain;
+        let each = Grouping {
+            labels: GroupBy::All,
+            time: Bins::Every { step: grain, origin: Timestamp::from_nanos(0) },
+        };
+        let answer = below(backend, self.select, &each, self.site).await?;
+        let mut values: BTreeMap<(Labels, Timestamp), i64> = BTreeMap::new();
+        for Series { labels, points } in answer.series {
+            values.extend(points.iter().map(|point| ((labels.clone(), point.time), point.value)));
+        }
+        profiles.retain_mut(|profile| {
+            let value = values.get(&(profile.labels.clone(), profile.time));
+            profile.value = value.copied().unwrap_or_default();
+            profile.value != 0
+        });
+        Ok(profiles)
+    }
 }
 
 /// A profile as an example of what it was grouped with: its labels are those that the group does not tell.
-pub(crate) fn exemplar(
-    profile: &flamesql_backend::ProfileRow,
-    group_by: &[String],
-) -> v1::Exemplar {
+pub(crate) fn exemplar(profile: &ProfileRow, group_by: &[String]) -> v1::Exemplar {
     let all = private::with_private(&profile.profile_type, &profile.labels);
     let own = all.iter().filter(|(name, _)| group_by.iter().all(|grouped| grouped != name));
     v1::Exemplar {
@@ -233,12 +264,17 @@ async fn below(
     backend: &dyn Backend,
     select: &Select,
     grouping: &Grouping,
-    site: Vec<String>,
+    site: &[String],
 ) -> Result<SeriesAnswer, Fault> {
-    let site = Arc::new(CallSite(site));
+    let site = Arc::new(CallSite(site.to_vec()));
     let report = report();
     let weigh: Arc<dyn Weigh> = Arc::<CallSite>::clone(&site);
-    if let Some(answer) = backend.weighed(select, grouping, weigh, &report).await? {
+    if let Some(mut answer) = backend.weighed(select, grouping, weigh, &report).await? {
+        // Where no stack counts there is nothing.
+        for series in &mut answer.series {
+            series.points.retain(|point| point.value != 0);
+        }
+        answer.series.retain(|series| !series.points.is_empty());
         return Ok(answer);
     }
     if !backend.capabilities().groups_stacks {
@@ -250,6 +286,9 @@ async fn below(
     let mut groups = backend.stacks(select.clone(), grouping.clone(), report);
     while let Some(group) = groups.try_next().await? {
         let value = site.keep(group.tree).total()?;
+        if value == 0 {
+            continue;
+        }
         let point = flamesql_profile::Point { time: group.time, value };
         series.entry(group.labels).or_default().push(point);
     }

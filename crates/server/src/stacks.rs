@@ -17,10 +17,10 @@ use futures::TryStreamExt;
 use crate::{
     Served,
     connect::Asked,
-    fault::Fault,
+    fault::{Code, Fault},
     ids,
     pprof::message_of,
-    question::{Millis, call_site, check_ids, max_nodes, only, profile_type, select},
+    question::{Millis, call_site, check_ids, check_pgo, max_nodes, only, profile_type, select},
     series::CallSite,
     served::report,
 };
@@ -31,6 +31,9 @@ pub(crate) async fn merge_stacktraces(
 ) -> Result<SelectMergeStacktracesResponse, Fault> {
     let question = Question::new(&served, &message, &mut served.options().regex_budget())?;
     let format = served.options().guise.format(message.format())?;
+    if format == ProfileFormat::Pprof {
+        check_pgo(message.stack_trace_selector.as_ref())?;
+    }
     let tree = question.tree(&served).await?;
     let Question { max_nodes, millis, .. } = question;
     let mut answer = SelectMergeStacktracesResponse::default();
@@ -54,6 +57,7 @@ pub(crate) async fn merge_spans(
 ) -> Result<SelectMergeSpanProfileResponse, Fault> {
     let millis = Millis::new(message.start, message.end, served.options())?;
     check_ids("span", &message.span_selector, 16)?;
+    let format = served.options().guise.format_of_spans(message.format())?;
     let spans = Only::Spans(message.span_selector.clone());
     let question = Question {
         select: select(
@@ -70,7 +74,7 @@ pub(crate) async fn merge_spans(
     };
     let (tree, max_nodes) = (question.tree(&served).await?, question.max_nodes);
     let mut answer = SelectMergeSpanProfileResponse::default();
-    match message.format() {
+    match format {
         ProfileFormat::Tree => answer.tree = bytes_of(&tree, max_nodes)?.into(),
         _ => answer.flamegraph = Some(graph_of(&tree, max_nodes)?),
     }
@@ -152,6 +156,11 @@ pub(crate) async fn merged(served: &Served, mut select: Select) -> Result<StackT
 }
 
 fn bytes_of(tree: &StackTree, max_nodes: usize) -> Result<Vec<u8>, Fault> {
+    if let Some((node, value)) = tree.stacks().find(|(_, value)| *value < 0) {
+        let stack = tree.path(node).join(";");
+        let message = format!("a tree cannot show the stack {stack:?}, whose value is {value}");
+        return Err(Fault::new(Code::Unimplemented, message));
+    }
     let (tree, _) = tree.truncate(max_nodes)?;
     Ok(pyroscope_tree::encode(&tree))
 }

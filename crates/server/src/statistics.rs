@@ -1,5 +1,6 @@
 //! Whether there are profiles, and since when.
 
+use flamesql_backend::ErrorKind;
 use flamesql_profile::{TimeRange, Timestamp};
 use flamesql_proto::types::v1::{GetProfileStatsRequest, GetProfileStatsResponse};
 
@@ -10,8 +11,14 @@ pub(crate) async fn profile_stats(
     _: Asked<GetProfileStatsRequest>,
 ) -> Result<GetProfileStatsResponse, Fault> {
     let backend = served.backend();
-    if !backend.capabilities().is_finite {
-        // A server of another one does not know since when that has profiles: whether it has is all that it tells.
+    let times = match backend.first_and_last().await {
+        Ok(times) => times,
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        Err(error) => return Err(error.into()),
+    };
+    if times.is_none() && !backend.capabilities().is_finite {
+        // Not each server tells that, and storage v2 only of what lies in its place: whether there is something can be found
+        // out nevertheless.
         let now = Timestamp::from_nanos(now_millis().saturating_mul(1_000_000));
         let last_day = TimeRange::new(now.saturating_add(-DAY_NANOS), now);
         let types = backend.profile_types(last_day.unwrap_or(TimeRange::ALL)).await?;
@@ -21,7 +28,6 @@ pub(crate) async fn profile_stats(
         });
     }
     let millis = |time: Timestamp| time.nanos().div_euclid(1_000_000);
-    let times = backend.first_and_last().await?;
     Ok(times.map_or_else(GetProfileStatsResponse::default, |(oldest, newest)| {
         GetProfileStatsResponse {
             data_ingested: true,

@@ -137,11 +137,11 @@ async fn questions_of_a_million_parts_are_answered_or_refused() {
         ("LabelNames", "matchers", "{}", MILLION, 400),
         // Within it, and more than anyone has use for.
         ("Series", "matchers", "{a!=\"b\"}", 100_000, 400),
-        ("Series", "matchers", "{a!~\"b.*\"}", 1000, 400),
+        ("Series", "matchers", "{a!~\"b[0-9]\"}", 1000, 400),
         ("Series", "labelNames", "", MILLION, 400),
         ("Series", "labelNames", "pod", 10_000, 200),
         ("Series", "matchers", "{pod!=\"x\"}", 10_000, 200),
-        ("Series", "matchers", "{pod!~\"x.*\"}", 100, 200),
+        ("Series", "matchers", "{pod!~\"x[0-9]\"}", 100, 200),
     ] {
         let mut question = base.clone();
         question[field] = json!(many(text, n));
@@ -704,5 +704,8 @@ async fn since_when_there_are_profiles_is_known_without_a_list() {
     let now = Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap() - 60_000_000_000);
     endless.insert(&cpu, &Labels::default(), now, 0, &tree).unwrap();
     let answer = call(&server, "GetProfileStats", &json!({})).await;
-    assert_eq!(answer.text(), r#"{"dataIngested":true}"#);
+    let answer: GetProfileStatsResponse = serde_json::from_slice(&answer.body).unwrap();
+    let millis = now.nanos() / 1_000_000;
+    let times = (answer.oldest_profile_time, answer.newest_profile_time);
+    assert_eq!((answer.data_ingested, times), (true, (millis, millis)));
 }

@@ -4,10 +4,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use flamesql_backend::{
-    Backend, Generation, Proxy, PyroscopeOptions, Report, Select, Server as Found, ServerKind,
+    Backend, Generation, Memory, Proxy, PyroscopeOptions, Report, Select, Server as Found,
+    ServerKind,
     conformance::{self, TruthProfile, sample_truth, sample_truth_with_spans},
 };
-use flamesql_profile::{Step, TimeRange, Timestamp};
+use flamesql_profile::{Labels, ProfileType, Step, TimeRange, Timestamp};
 use flamesql_selector::Selector;
 use flamesql_server::{Guise, ServeOptions};
 
@@ -63,6 +64,41 @@ async fn the_adapter_reads_pyroscope_1_15() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_adapter_reads_phlare() {
     check(&without_dots(25), Guise::Phlare, Generation::Phlare).await;
+}
+
+/// What another server tells of its times is told on, however long ago they are; one that does not tell them is asked whether
+/// there is something.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_another_server() {
+    let stats = async |server: &Server| {
+        let path = "/querier.v1.QuerierService/GetProfileStats";
+        let answer = server.post(path, "application/json", b"{}").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    let cpu = ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap();
+    let tree = support::tree(&[(vec!["main".to_owned()], 3)]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_nanos()).unwrap();
+    for (guise, generation, nanos, told) in [
+        (Guise::V2, Generation::V2, 1_600_000_000_000_000_000, true),
+        (Guise::V1, Generation::V1, 1_600_000_000_000_000_000, true),
+        (Guise::Phlare, Generation::Phlare, now - 60_000_000_000, false),
+    ] {
+        let memory = Memory::new();
+        let time = Timestamp::from_nanos(nanos);
+        memory.insert(&cpu, &Labels::default(), time, 0, &tree).unwrap();
+        let mut options = ServeOptions::default();
+        options.guise = guise;
+        let first = Server::start(Arc::new(memory), options).await;
+        let second = Server::start(found(&first, generation).await, ServeOptions::default()).await;
+        let right = match told {
+            true => stats(&first).await,
+            false => r#"{"dataIngested":true}"#.to_owned(),
+        };
+        assert!(right.contains("\"dataIngested\":true"), "{right}");
+        assert_eq!(stats(&second).await, right, "{guise:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,9 @@ use std::{io::Read as _, io::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flamesql_backend::Memory;
+use flamesql_profile::{Labels, ProfileType, Timestamp};
 use flamesql_proto::{
-    querier::v1::{ProfileTypesRequest, ProfileTypesResponse},
+    querier::v1::{ProfileTypesRequest, ProfileTypesResponse, SelectMergeProfileRequest},
     types::v1::LabelValuesResponse,
 };
 use flamesql_server::{Guise, ServeOptions};
@@ -143,6 +144,18 @@ async fn statuses_are_those_of_pyroscope() {
         ("SelectMergeStacktraces", json!({"traceIdSelector": ["1"]}), "invalid_argument"),
         ("SelectMergeStacktraces", json!({"profileIdSelector": ["1"]}), "invalid_argument"),
         ("SelectMergeSpanProfile", json!({"spanSelector": ["xyz"]}), "invalid_argument"),
+        ("SelectMergeSpanProfile", json!({"format": "PROFILE_FORMAT_DOT"}), "unimplemented"),
+        ("SelectMergeSpanProfile", json!({"format": "PROFILE_FORMAT_PPROF"}), "unimplemented"),
+        (
+            "SelectMergeStacktraces",
+            json!({"format": "PROFILE_FORMAT_PPROF", "stackTraceSelector": {"goPgo": {"keepLocations": 5}}}),
+            "unimplemented",
+        ),
+        (
+            "SelectMergeProfile",
+            json!({"stackTraceSelector": {"goPgo": {"aggregateCallees": true}}}),
+            "unimplemented",
+        ),
         ("SelectHeatmap", json!({"step": 1}), "invalid_argument"),
         ("SelectHeatmap", json!({"step": 1, "limit": -1}), "invalid_argument"),
         ("SelectHeatmap", json!({"step": 1, "queryType": 2}), "unimplemented"),
@@ -152,6 +165,9 @@ async fn statuses_are_those_of_pyroscope() {
         assert_eq!(body["code"], code, "{method} {change}: {body}");
         let status = if code == "unimplemented" { 501 } else { 400 };
         assert_eq!(answer.status, status, "{method} {change}");
+        let format = change["format"].as_str().filter(|_| method == "SelectMergeSpanProfile");
+        let message = body["message"].as_str().unwrap();
+        assert!(format.is_none_or(|format| message.contains(format)), "{message}");
     }
 }
 
@@ -166,11 +182,182 @@ async fn both_forms_say_the_same() {
     let binary = ProfileTypesResponse::decode(binary.body.as_slice()).unwrap();
     assert_eq!(binary.profile_types.len(), 6);
     // Numbers of 64 bits are texts in JSON, and may be numbers.
-    for json in [r#"{"start":"1","end":"4000000000000"}"#, r#"{"start":1,"end":4000000000000}"#] {
+    for json in [
+        r#"{"start":"1","end":"4000000000000"}"#,
+        r#"{"start":1,"end":4000000000000}"#,
+        r#"{"start":1.0,"end":4e12}"#,
+        r#"{"unknown":null,"start":1.0,"end":4000000000000.0,"other":[null]}"#,
+    ] {
         let answer = server.post(&path, "application/json; charset=utf-8", json.as_bytes()).await;
         assert_eq!(answer.header("content-type"), Some(JSON));
         let answer: ProfileTypesResponse = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer, binary);
+    }
+}
+
+/// In JSON of protobuf a field that is `null` is one that is not given.
+#[tokio::test]
+async fn null_is_nothing() {
+    let server = Server::of_memory(|_| {}).await;
+    server.push_all(shop::pushes(shop::T0, Guise::V2)).await;
+    let merge = json!({"profileTypeID": CPU, "labelSelector": "{}", "start": 1, "end": 4_000_000_000_000_i64});
+    for (method, given, fields) in [
+        ("LabelNames", json!({"start": 1, "end": 2}), &["matchers"][..]),
+        ("LabelValues", json!({"name": "pod", "start": 1, "end": 9}), &["matchers"]),
+        ("Series", json!({"start": 1, "end": 2}), &["matchers", "labelNames"]),
+        ("Series", json!({"labelNames": ["pod"]}), &["start", "end"]),
+        (
+            "SelectMergeStacktraces",
+            merge.clone(),
+            &[
+                "maxNodes",
+                "format",
+                "stackTraceSelector",
+                "profileIdSelector",
+                "traceIdSelector",
+                "spanSelector",
+                "async",
+            ],
+        ),
+        ("SelectMergeProfile", merge.clone(), &["maxNodes", "stackTraceSelector"]),
+        ("SelectMergeSpanProfile", merge.clone(), &["maxNodes", "spanSelector", "format"]),
+        (
+            "SelectSeries",
+            json!({"profileTypeID": CPU, "labelSelector": "{}", "start": 1, "end": 9, "step": 15.0}),
+            &["groupBy", "aggregation", "stackTraceSelector", "limit", "exemplarType"],
+        ),
+        ("Diff", json!({"left": merge, "right": {"profileTypeID": CPU}}), &["nothing"]),
+        ("Diff", json!({"left": merge}), &["right"]),
+    ] {
+        let right = call(&server, method, &given).await;
+        let mut asked = given.clone();
+        for field in fields {
+            asked[*field] = Value::Null;
+        }
+        let answer = call(&server, method, &asked).await;
+        assert_eq!((answer.status, answer.text()), (right.status, right.text()), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_pprof_of_nothing() {
+    let server = Server::of_memory(|_| {}).await;
+    let path = format!("{QUERIER}SelectMergeProfile");
+    let merge = question("SelectMergeProfile", json!({"labelSelector": "{pod=\"nobody\"}"}));
+    let answer = call(&server, "SelectMergeProfile", &merge).await;
+    assert_eq!(answer.text(), "{}");
+    let message = SelectMergeProfileRequest {
+        profile_type_id: CPU.to_owned(),
+        label_selector: "{}".to_owned(),
+        start: 1,
+        end: 2,
+        ..Default::default()
+    };
+    let answer = server.post(&path, "application/proto", &message.encode_to_vec()).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    let mut pprof = merge.clone();
+    pprof["format"] = json!("PROFILE_FORMAT_PPROF");
+    let answer = call(&server, "SelectMergeStacktraces", &pprof).await;
+    assert_eq!(answer.text(), r#"{"pprof":{"profile":{}}}"#);
+}
+
+/// A value below 0 is shown by those forms that can show it, and named where it cannot be.
+#[tokio::test]
+async fn negative_values_are_named() {
+    let memory = Memory::new();
+    let cpu = ProfileType::parse(CPU).unwrap();
+    let time = Timestamp::from_nanos(1_500_000_000);
+    let tree = support::tree(&[(vec!["main".to_owned()], 5), (vec!["lost".to_owned()], -3)]);
+    memory.insert(&cpu, &Labels::default(), time, 0, &tree).unwrap();
+    let server = Server::start(Arc::new(memory), ServeOptions::default()).await;
+    let side = question("SelectMergeStacktraces", json!({}));
+    let mut as_tree = side.clone();
+    as_tree["format"] = json!("PROFILE_FORMAT_TREE");
+    let mut as_pprof = side.clone();
+    as_pprof["format"] = json!("PROFILE_FORMAT_PPROF");
+    let diff = json!({"left": side, "right": side});
+    for (method, asked) in
+        [("SelectMergeStacktraces", &side), ("SelectMergeStacktraces", &as_tree), ("Diff", &diff)]
+    {
+        let answer = call(&server, method, asked).await;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, &body["code"]), (501, &json!("unimplemented")), "{body}");
+        let message = body["message"].as_str().unwrap();
+        assert!(message.contains("lost") && message.contains("-3"), "{message}");
+    }
+    let page = format!("/pyroscope/render?query={CPU}{{}}&from=1000&until=2000");
+    let answer = server.get(&page.replace("from=1000&until=2000", "from=1&until=2")).await;
+    assert_eq!(answer.status, 501, "{}", answer.text());
+    let answer = call(&server, "SelectMergeStacktraces", &as_pprof).await;
+    assert!(answer.text().contains(r#""value":["-3"]"#), "{}", answer.text());
+    let series = call(&server, "SelectSeries", &question("SelectSeries", json!({"step": 1}))).await;
+    assert!(series.text().contains(r#""value":2.0"#), "{}", series.text());
+}
+
+/// Exemplars beside a call site are profiles that have such stacks, with the values of these.
+#[tokio::test]
+async fn exemplars_are_of_the_chosen_stacks() {
+    let memory = Memory::new();
+    let cpu = ProfileType::parse(CPU).unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (pod, millis, work, idle) in
+        [("a", 1100, 3, 100), ("a", 1200, 7, 1), ("a", 1300, 0, 900), ("b", 1400, 0, 800)]
+    {
+        let stacks = [(names(&["main", "work"]), work), (names(&["main", "idle"]), idle)];
+        let labels = [("pod", pod), ("service_name", "shop")].into_iter().collect();
+        let time = Timestamp::from_nanos(millis * 1_000_000);
+        memory.insert(&cpu, &labels, time, 0, &support::tree(&stacks)).unwrap();
+    }
+    let server = Server::start(Arc::new(memory), ServeOptions::default()).await;
+    let ask = async |site: &[&str], group_by: &[&str]| -> Value {
+        let site: Vec<Value> = site.iter().map(|name| json!({"name": name})).collect();
+        let change = json!({
+            "step": 1, "groupBy": group_by, "exemplarType": "EXEMPLAR_TYPE_INDIVIDUAL",
+            "stackTraceSelector": {"callSite": site},
+        });
+        let answer = call(&server, "SelectSeries", &question("SelectSeries", change)).await;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        answer["series"].clone()
+    };
+    let shown = |series: &Value| -> Vec<(Value, Value, Value)> {
+        let points = series["points"].as_array().unwrap().iter();
+        let exemplar = |point: &Value| {
+            let exemplars = point["exemplars"].as_array().unwrap();
+            assert_eq!(exemplars.len(), 1, "{point}");
+            exemplars[0].clone()
+        };
+        points
+            .map(|point| {
+                let exemplar = exemplar(point);
+                (point["value"].clone(), exemplar["value"].clone(), exemplar["timestamp"].clone())
+            })
+            .collect()
+    };
+    let series = ask(&["main", "work"], &["pod"]).await;
+    assert_eq!(series.as_array().unwrap().len(), 1, "{series}");
+    assert_eq!(shown(&series[0]), [(json!(10.0), json!("7"), json!("1200"))]);
+    let all = ask(&[], &["pod"]).await;
+    assert_eq!(shown(&all[0]), [(json!(1011.0), json!("900"), json!("1300"))]);
+    assert_eq!(shown(&all[1]), [(json!(800.0), json!("800"), json!("1400"))]);
+    // What is made of the type groups as any label does, and is not told by exemplars once more.
+    let series = ask(&["main", "work"], &["__name__", "__service_name__"]).await;
+    let labels = json!([
+        {"name": "__name__", "value": "process_cpu"}, {"name": "__service_name__", "value": "shop"},
+    ]);
+    assert_eq!(series[0]["labels"], labels);
+    let own: Vec<&Value> = series[0]["points"][0]["exemplars"][0]["labels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| &label["name"])
+        .collect();
+    assert!(!own.contains(&&json!("__name__")) && own.contains(&&json!("pod")), "{own:?}");
+    assert!(!own.contains(&&json!("__service_name__")), "{own:?}");
+    let page = format!("/pyroscope/render?query={CPU}{{}}&from=1&until=60&groupBy=");
+    for (name, value) in [("__name__", "process_cpu"), ("__service_name__", "shop"), ("pod", "a")] {
+        let answer = server.get(&format!("{page}{name}")).await;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(answer["groups"].get(value).is_some(), "{name}: {}", answer["groups"]);
     }
 }
 

@@ -266,6 +266,10 @@ impl Backend for Pyroscope {
         names::profile_types(self, range, &Report::new()).await
     }
 
+    async fn first_and_last(&self) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        names::first_and_last(self).await
+    }
+
     async fn label_sets(&self, query: &MetaQuery) -> Result<Vec<LabelSet>, Error> {
         names::label_sets(self, query, &Report::new()).await
     }

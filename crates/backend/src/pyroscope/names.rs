@@ -5,16 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use flamesql_profile::{Labels, ProfileType, TimeRange};
+use flamesql_profile::{Labels, ProfileType, TimeRange, Timestamp};
 use flamesql_proto::{
     querier::v1::{ProfileTypesRequest, ProfileTypesResponse, SeriesRequest, SeriesResponse},
     types::v1::{
-        LabelNamesRequest, LabelNamesResponse, LabelPair, LabelValuesRequest, LabelValuesResponse,
+        GetProfileStatsRequest, GetProfileStatsResponse, LabelNamesRequest, LabelNamesResponse,
+        LabelPair, LabelValuesRequest, LabelValuesResponse,
     },
 };
 use flamesql_selector::{Matcher, Selector};
 
-use super::{Pyroscope, rpc::Method, shapes};
+use super::{Pyroscope, millis::time, rpc::Method, shapes};
 use crate::{Bins, Error, GroupBy, Grouping, LabelSet, MetaQuery, Report, Select, http::Answer};
 
 const PROFILE_TYPES: Method = Method {
@@ -42,6 +43,13 @@ const SERIES: Method = Method {
     shape: &shapes::LABEL_SETS,
 };
 
+const STATISTICS: Method = Method {
+    path: "/querier.v1.QuerierService/GetProfileStats",
+    what: "ask since when there are profiles",
+    answer: Answer::List,
+    shape: &shapes::BYTES,
+};
+
 /// The label that stands for the profile type.
 const PROFILE_TYPE: &str = "__profile_type__";
 
@@ -57,6 +65,17 @@ pub(super) async fn profile_types(
     let types = answer.profile_types.iter().filter_map(|t| ProfileType::parse(&t.id).ok());
     let types: BTreeSet<ProfileType> = types.collect();
     Ok(types.into_iter().collect())
+}
+
+/// The times of the oldest and the newest profile that the server tells of.
+pub(super) async fn first_and_last(
+    source: &Pyroscope,
+) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+    let question = GetProfileStatsRequest {};
+    let answer: GetProfileStatsResponse =
+        source.rpc.call(STATISTICS, &question, &Report::new()).await?;
+    let (first, last) = (answer.oldest_profile_time, answer.newest_profile_time);
+    Ok((answer.data_ingested && first <= last).then(|| (time(first), time(last))))
 }
 
 /// Names of labels, of profiles of any type.

@@ -219,7 +219,7 @@ pub(super) fn fault(what: &str, base: &str, response: &Response) -> Error {
             ErrorKind::Unauthorized => error.with_hint(LET_IN),
             _ if reason.contains("max_query_length") || reason.contains("query length") => error
                 .with_hint(
-                    "ask for a shorter range, or for less than this server's limit at a time",
+                    "ask for a shorter range, or for less at a time than this server's limit (--max-range)",
                 ),
             _ => error,
         };
