@@ -108,7 +108,7 @@ impl Served {
         };
         #[cfg(feature = "datasource")]
         let router = match self.0.options.sources {
-            Some(_) => router.merge(crate::api::routes()),
+            Some(_) => router.merge(self.in_turn(crate::api::routes(), Kind::Question)),
             None => router,
         };
         router
