@@ -14,12 +14,16 @@ pub struct Select {
     pub range: TimeRange,
     /// Which samples or profiles of them.
     pub only: Only,
+    /// The end of the range, if it is meant to the nanosecond although a server's times are coarser: if it is the first
+    /// nanosecond after a whole millisecond, a server that compares nanoseconds itself is asked up to that millisecond.
+    /// Without it all of the grain in which the range ends counts.
+    pub exact_end: Option<Timestamp>,
 }
 
 impl Select {
     /// All samples of the profiles of one type that a selector and a range choose.
     pub fn new(profile_type: ProfileType, selector: Selector, range: TimeRange) -> Self {
-        Self { profile_type, selector, range, only: Only::All }
+        Self { profile_type, selector, range, only: Only::All, exact_end: None }
     }
 }
 

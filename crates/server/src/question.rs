@@ -213,6 +213,8 @@ pub(crate) fn select(
     let Some(selector) = parted.of(&profile_type).cloned() else { return Ok(None) };
     let mut select = Select::new(profile_type, selector, range);
     select.only = only;
+    // In a guise times are cut, as those servers do.
+    select.exact_end = (!guise.cuts_times()).then(|| range.end());
     Ok(Some(select))
 }
 

@@ -161,9 +161,12 @@ impl Side {
         };
         let millis = Millis::new(time(from)?, time(until)?, served.options())?;
         let parted = Parted::new(selector, budget)?;
-        let select = parted
-            .of(&profile_type)
-            .map(|selector| Select::new(profile_type.clone(), selector.clone(), millis.range()));
+        let range = millis.range();
+        let select = parted.of(&profile_type).map(|selector| {
+            let mut select = Select::new(profile_type.clone(), selector.clone(), range);
+            select.exact_end = Some(range.end());
+            select
+        });
         Ok(Self { profile_type, select, millis })
     }
 

@@ -189,6 +189,14 @@ impl Pyroscope {
         Millis::of(range, self.generation.grain())
     }
 
+    /// The millisecond after the last one of a selection, if that is to be asked for as it stands: storage v2 takes what lies
+    /// within an end and not what comes after it in the same millisecond.
+    fn exact_end(&self, select: &Select) -> Option<i64> {
+        let end = select.exact_end.filter(|end| *end == select.range.end())?.nanos();
+        let is_exact = self.generation == Generation::V2 && end.rem_euclid(1_000_000) == 1;
+        is_exact.then(|| end.div_euclid(1_000_000) + 1)
+    }
+
     /// A range for names, which are kept by block: in milliseconds, rounded outwards. `None` if it is empty.
     fn meta_range(&self, range: TimeRange) -> Option<(i64, i64)> {
         const NANOS: i64 = 1_000_000;

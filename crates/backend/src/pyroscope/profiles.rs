@@ -236,7 +236,7 @@ impl Map {
             label_selector: question.text.clone(),
             start: range.start - 1,
             // A profile within the last millisecond is found only by an end behind it.
-            end: range.end,
+            end: question.end_of(*range),
             step: seconds(*step),
             group_by: question.group_by.clone(),
             ..SelectHeatmapRequest::default()

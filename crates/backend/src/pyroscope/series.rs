@@ -43,6 +43,7 @@ pub(super) struct Question<'a> {
     pub(super) selector: &'a Selector,
     pub(super) text: String,
     pub(super) group_by: Vec<String>,
+    exact_end: Option<i64>,
     pub(super) report: &'a Report,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Question<'a> {
             selector: &select.selector,
             text,
             group_by,
+            exact_end: source.exact_end(select),
             report,
         })
     }
@@ -93,12 +95,17 @@ impl<'a> Question<'a> {
         Ok(series.collect())
     }
 
+    /// The last millisecond that is asked for: what lies in the one after a range is behind its last point.
+    pub(super) fn end_of(&self, range: Millis) -> i64 {
+        range.end - i64::from(self.exact_end == Some(range.end))
+    }
+
     async fn ask(&self, Part { range, step }: Part) -> Result<Vec<v1::Series>, Error> {
         let question = SelectSeriesRequest {
             profile_type_id: self.profile_type.as_str().to_owned(),
             label_selector: self.text.clone(),
             start: range.start - 1,
-            end: range.end,
+            end: self.end_of(range),
             group_by: self.group_by.clone(),
             step: seconds(step),
             ..SelectSeriesRequest::default()
@@ -207,7 +214,8 @@ impl<'a> Question<'a> {
             }
         }
         let select = Select::new(self.profile_type.clone(), selector, range.range());
-        stacks::total(self.source, &select, range, self.report).await
+        let is_exact = self.exact_end == Some(range.end);
+        stacks::total(self.source, &select, range, is_exact, self.report).await
     }
 }
 

@@ -66,7 +66,10 @@ pub(super) async fn group(
     };
     question.check_traces(range).await?;
     question.check_profiles(range).await?;
-    let tree = question.exact(range).await?;
+    let tree = match source.exact_end(select) == Some(range.end) {
+        true => question.closed(range).await?,
+        false => question.exact(range).await?,
+    };
     Ok((!tree.is_empty()).then(|| StackGroup {
         labels: Labels::default(),
         time: time(range.start),
@@ -80,9 +83,11 @@ pub(super) async fn total(
     source: &Pyroscope,
     select: &Select,
     range: Millis,
+    is_exact: bool,
     report: &Report,
 ) -> Result<i64, Error> {
     match Question::new(source, select, 1, report).await? {
+        Some(question) if is_exact => sum(&question.closed(range).await?),
         Some(question) => question.exact_total(range).await,
         None => Ok(0),
     }
@@ -180,6 +185,11 @@ impl<'a> Question<'a> {
             self.source.rpc.base()
         );
         Err(Error::new(ErrorKind::Unsupported, what))
+    }
+
+    /// The stacks from the start up to the last millisecond, as the server reads it.
+    async fn closed(&self, Millis { start, end }: Millis) -> Result<StackTree, Error> {
+        Ok(self.ask(start, end - 1).await?.0)
     }
 
     /// The stacks of `[start, end)`: see `millis.rs`. What lies on the end is asked for as well, and taken off.
