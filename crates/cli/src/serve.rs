@@ -87,6 +87,7 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
 }
 
 /// Why there are no data sources: what stands in a file is for whoever wrote it.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn failed(error: flamesql_datasource::Error) -> anyhow::Error {
     use flamesql_datasource::ErrorKind::{Provisioning, Settings};
     match (error.kind(), error.hint()) {

@@ -84,6 +84,7 @@ impl Error {
     }
 
     /// An answer that could not be written.
+    #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
     pub(crate) fn write(error: std::io::Error) -> Self {
         Self::new(ErrorKind::Internal, format!("write an answer: {error}"))
     }

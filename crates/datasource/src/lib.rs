@@ -40,6 +40,7 @@ mod provisioning;
 
 // What is asked of a data source.
 mod data_source;
+mod editor;
 mod health;
 mod names;
 mod query;
@@ -49,6 +50,7 @@ mod variable;
 pub use self::{
     backend_type::BackendType,
     data_source::{DataSource, Opened},
+    editor::{ColumnItem, Completion, TableItem},
     error::{Error, ErrorKind, ErrorSource, Place},
     health::{Health, HealthDetails, HealthStatus, Problem},
     instance::InstanceSettings,

@@ -119,7 +119,11 @@ impl DataSource {
 }
 
 /// Which range is meant.
-fn range(opened: &Opened, start: Option<i64>, end: Option<i64>) -> Result<TimeRange, Error> {
+pub(crate) fn range(
+    opened: &Opened,
+    start: Option<i64>,
+    end: Option<i64>,
+) -> Result<TimeRange, Error> {
     let (Some(start), Some(end)) = (start, end) else {
         if opened.backend().capabilities().is_finite {
             return Ok(TimeRange::ALL);

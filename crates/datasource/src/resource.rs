@@ -80,15 +80,21 @@ enum Resource {
     LabelValues,
     ProfileMetadata,
     BackendType,
+    Tables,
+    Columns,
+    Completions,
 }
 
 impl Resource {
-    const ALL: [(&str, Self); 5] = [
+    const ALL: [(&str, Self); 8] = [
         ("profileTypes", Self::ProfileTypes),
         ("labelNames", Self::LabelNames),
         ("labelValues", Self::LabelValues),
         ("profileMetadata", Self::ProfileMetadata),
         ("backendType", Self::BackendType),
+        ("tables", Self::Tables),
+        ("columns", Self::Columns),
+        ("completions", Self::Completions),
     ];
 
     fn at(path: &str) -> Result<Self, Error> {
@@ -185,6 +191,12 @@ impl DataSource {
                 let label = parameters.needed("label")?;
                 Answer::new(200, &self.label_values(label, parameters.meta()?).await?)
             }
+            Resource::Tables => Answer::new(200, &self.tables().await?),
+            Resource::Columns => {
+                let table = parameters.needed("table")?;
+                Answer::new(200, &self.columns(table, parameters.meta()?).await?)
+            }
+            Resource::Completions => Answer::new(200, &self.completions(parameters.meta()?).await?),
             Resource::ProfileMetadata => Answer::new(200, &Registry),
             Resource::BackendType => {
                 #[derive(Serialize)]

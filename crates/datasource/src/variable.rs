@@ -35,6 +35,12 @@ pub enum VariableQuery {
         #[serde(default)]
         label_name: String,
     },
+    /// The rows of a statement: the first column is shown, the second, if there is one, is what it stands for.
+    Sql {
+        /// The statement; without one there is nothing to list.
+        #[serde(default)]
+        raw_sql: String,
+    },
 }
 
 impl VariableQuery {
@@ -101,7 +107,14 @@ impl DataSource {
                 let values = self.label_values(label_name, text).await?;
                 Ok(values.into_iter().map(VariableValue::of).collect())
             }
-            VariableQuery::Label { .. } | VariableQuery::LabelValue { .. } => Ok(Vec::new()),
+            VariableQuery::Sql { raw_sql } if !raw_sql.trim().is_empty() => {
+                let range = MetaText { query: "", start, end };
+                let pairs = self.pairs(raw_sql, range).await?;
+                Ok(pairs.into_iter().map(|(text, value)| VariableValue { text, value }).collect())
+            }
+            VariableQuery::Label { .. }
+            | VariableQuery::LabelValue { .. }
+            | VariableQuery::Sql { .. } => Ok(Vec::new()),
         }
     }
 }

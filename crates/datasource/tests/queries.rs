@@ -204,6 +204,7 @@ async fn series_are_grouped_limited_and_chosen() {
             json!({"labelSelector": "{nothing!=\"a\",pod=~\"a|x\"}"}),
             vec!["{} [(15.0, 3.0), (45.0, 1.0)]"],
         ),
+        (json!({"groupBy": ["time", "value"]}), vec!["{} [(15.0, 4.0), (45.0, 1.0)]"]),
         (json!({"seriesValue": "sum"}), vec!["{} [(15.0, 60000000000.0), (45.0, 15000000000.0)]"]),
         (json!({"intervalMs": 30_000.0}), vec!["{} [(30.0, 2.0), (60.0, 0.5)]"]),
         (
@@ -427,6 +428,67 @@ async fn what_is_wrong_with_one_query_spoils_no_other() {
             vec!["maxNodes is to be a whole number, not 1.5"],
         ),
         (
+            json!({"queryType": "profile", "profileTypeId": format!("a:b:c:d:{long}")}),
+            400,
+            vec!["profileTypeId has 1048584 bytes"],
+        ),
+        (
+            json!({"queryType": "profile", "profileTypeId": "process_cpu:$t:nanoseconds:cpu:nanoseconds"}),
+            400,
+            vec!["$t is a variable"],
+        ),
+        (
+            json!({"queryType": "profile", "profileTypeId": CPU, "labelSelector": "{pod=~\"${pod:regex}\"}"}),
+            400,
+            vec!["labelSelector", "${pod:regex}"],
+        ),
+        (
+            json!({"queryType": "profile", "profileTypeId": CPU, "profileIdSelector": ["$id"]}),
+            400,
+            vec!["profileIdSelector", "$id"],
+        ),
+        (
+            json!({"queryType": "metrics", "profileTypeId": CPU, "groupBy": ["[[label]]"]}),
+            400,
+            vec!["groupBy", "[[label]]"],
+        ),
+        (
+            json!({"queryType": "metrics", "profileTypeId": CPU, "groupBy": (0..51).map(|n| format!("l{n}")).collect::<Vec<_>>()}),
+            400,
+            vec!["groupBy has 51 labels"],
+        ),
+        (
+            json!({"queryType": "profile", "profileTypeId": CPU, "frameFilter": {"includeFunctionNames": [long]}}),
+            400,
+            vec!["frameFilter.includeFunctionNames has 1048576 bytes"],
+        ),
+        (
+            json!({"queryType": "diff", "profileTypeId": CPU, "baseline": {"labelSelector": "{"}}),
+            400,
+            vec!["baseline.labelSelector"],
+        ),
+        (json!({"queryType": long, "profileTypeId": CPU}), 400, vec!["queryType=\"xxx"]),
+        (
+            json!({"queryType": "metrics", "profileTypeId": CPU, "timeRange": {"from": "x", "to": "1"}}),
+            400,
+            vec!["timeRange.from=\"x\""],
+        ),
+        (
+            json!({"queryType": "metrics", "profileTypeId": CPU, "includeHeatmap": true}),
+            501,
+            vec!["includeHeatmap"],
+        ),
+        (
+            json!({"queryType": "sql", "format": "flamegraph", "rawSql": "SELECT 'a' AS level, 1 AS value, 1 AS self, 'x' AS label"}),
+            400,
+            vec!["level is Utf8"],
+        ),
+        (
+            json!({"queryType": "sql", "rawSql": "SELECT unnest(range(2000000))"}),
+            400,
+            vec!["more than 1000000 rows"],
+        ),
+        (
             json!({"queryType": "profile", "profileTypeId": CPU, "spanSelector": ["xyz"]}),
             400,
             vec!["spanSelector: \"xyz\""],
@@ -593,7 +655,7 @@ fn requests_are_read_as_grafana_writes_them() {
     let body = br#"{"from": "now-1h", "to": "now", "queries": [
         {"refId": "A", "datasource": {"uid": "x", "type": "phlare"}},
         {"refId": "B", "datasource": "y"}, {"refId": "C"}, {"refId": "D", "datasource": {"uid": "x"}}]}"#;
-    let parts = QueryRequest::read(body).unwrap().by_source();
+    let parts = QueryRequest::read(body).unwrap().by_source().unwrap();
     let told: Vec<(Option<String>, Vec<String>)> =
         parts.into_iter().map(|(uid, part)| (uid, part.ref_ids().collect())).collect();
     let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();

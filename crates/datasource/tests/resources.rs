@@ -268,7 +268,13 @@ async fn variables_list_what_can_be_chosen() {
     let values =
         list(json!({"type": "labelValue", "profileTypeId": CPU, "labelName": "pod"})).await;
     assert_eq!(values, json!([{"text": "a"}, {"text": "b"}]));
+    let sql = format!(
+        "SELECT pod, count(*) FROM series WHERE profile_type = '{CPU}' GROUP BY 1 ORDER BY 1"
+    );
+    let pods = list(json!({"type": "sql", "rawSql": sql})).await;
+    assert_eq!(pods, json!([{"text": "a", "value": "1"}, {"text": "b", "value": "1"}]));
     for json in [
+        json!({"type": "sql", "rawSql": " "}),
         json!({"type": "label"}),
         json!({"type": "label", "profileTypeId": ""}),
         json!({"type": "labelValue", "labelName": "pod"}),
@@ -292,6 +298,33 @@ async fn variables_list_what_can_be_chosen() {
         let error = VariableQuery::parse(json).unwrap_err();
         assert_eq!((error.kind(), error.status()), (ErrorKind::Request, 400));
         assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_editor_of_sql_is_told_what_there_is() {
+    let server = shop_at_a(Guise::V2).await;
+    let source = source(&server.url, None);
+    let tables = get(&source, "tables", &[]).await;
+    assert!(tables.as_array().unwrap().contains(&json!({"name": "series"})), "{tables}");
+    let columns = get(&source, "columns", &[("table", "series")]).await;
+    for (name, data_type) in [("time", "Timestamp(ns)"), ("pod", "Utf8"), ("value", "Int64")] {
+        let column = json!({"name": name, "dataType": data_type});
+        assert!(columns.as_array().unwrap().contains(&column), "{columns}");
+    }
+    let answer = ask(&source, "columns", &[("table", "x; DROP TABLE series")]).await;
+    assert_eq!(answer.status, 404);
+    assert!(body(&answer)["hint"].as_str().unwrap().contains("call_edges"));
+    let completions = get(&source, "completions", &[]).await;
+    let completions = completions.as_array().unwrap();
+    for (label, kind) in [
+        ("samples", "table"),
+        ("service_name", "column"),
+        ("flamegraph", "function"),
+        ("$__interval", "macro"),
+    ] {
+        let is_there = |item: &&Value| item["label"] == label && item["kind"] == kind;
+        assert_eq!(completions.iter().filter(is_there).count(), 1, "{label}");
     }
 }
 

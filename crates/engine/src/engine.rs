@@ -30,6 +30,7 @@ use crate::{
     units::SameUnits,
     views::Neighbours,
     whole::WholeTrees,
+    yields::JoinsYield,
     zones::ZonesStay,
 };
 
@@ -197,7 +198,8 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(SameUnits))
             .with_physical_optimizer_rule(Arc::new(AskOnce))
             .with_physical_optimizer_rule(Arc::new(WholeTrees))
-            .with_physical_optimizer_rule(Arc::new(RoundsEnd));
+            .with_physical_optimizer_rule(Arc::new(RoundsEnd))
+            .with_physical_optimizer_rule(Arc::new(JoinsYield));
         // Before the rules of DataFusion, which write expressions in another way.
         if let Some(analyzer) = with_rules.analyzer() {
             analyzer.rules.insert(0, Arc::new(GroupedAreColumns));

@@ -73,6 +73,7 @@ mod views;
 mod weigh;
 mod whole;
 mod why;
+mod yields;
 mod zones;
 
 pub use self::{

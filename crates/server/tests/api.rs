@@ -82,11 +82,37 @@ async fn queries_are_answered_in_frames() {
         assert_eq!(error, "there is no data source \"nowhere\" (there are uid-1)");
         assert_eq!(json["results"]["B"]["status"], 404);
     }
-    for (body, part) in [("", "no JSON"), ("{}", "from and to are missing")] {
+    let wrong =
+        json!({"from": "0", "to": "1", "queries": [{"refId": "A", "datasource": {"uid": 5}}]});
+    for (body, part) in [
+        ("", "no JSON"),
+        ("{}", "from and to are missing"),
+        (&wrong.to_string(), "datasource of \"A\" is to be"),
+    ] {
         let (status, json) = json_of(&address, "POST /api/ds/query HTTP/1.1", body).await;
         assert_eq!(status, 400);
         assert!(json["message"].as_str().unwrap().contains(part), "{json}");
     }
+}
+
+/// A statement that would take for ever ends when whoever asked goes away, and keeps nobody waiting meanwhile: else this test
+/// comes to no end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_without_end_ends_with_its_client() {
+    let address = served().await;
+    let millions = "(SELECT unnest(range(100000)) AS n)";
+    let sql = format!(
+        "SELECT count(*) FROM {millions} a, {millions} b, {millions} c WHERE a.n + b.n <> c.n"
+    );
+    for _ in 0..8 {
+        let asked = ask(&address, "POST /api/sql HTTP/1.1", &sql);
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(300), asked).await;
+        assert!(waited.is_err(), "{waited:?}");
+        let (status, _, _) = ask(&address, "GET /ready HTTP/1.1", "").await;
+        assert_eq!(status, 200);
+    }
+    let (status, _, body) = ask(&address, "POST /api/sql HTTP/1.1", "SELECT 1 AS one").await;
+    assert_eq!((status, body.as_str()), (200, "[{\"one\":1}]\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,6 +179,7 @@ async fn statements_are_answered_in_the_form_that_is_asked_for() {
         (&json_type, "{\"sql\": 5}".to_owned(), 400, "cannot be read"),
         (&json_type, "{\"sq\": \"SELECT 1\"}".to_owned(), 400, "unknown field"),
         (&json_type, json!({"sql": sql, "source": "x"}).to_string(), 404, "no data source \"x\""),
+        (&post.to_owned(), "{\"sq\": 1}".to_owned(), 400, "unknown field"),
         (&post.to_owned(), String::new(), 400, "no statement"),
         (&post.to_owned(), "SELECT nothing FROM series".to_owned(), 400, "nothing"),
         (&post.to_owned(), "CREATE TABLE x (a INT)".to_owned(), 400, "only reads"),

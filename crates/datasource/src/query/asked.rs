@@ -1,10 +1,19 @@
 //! A statement that was answered: its rows, and what there is to say of them.
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
 use flamesql_engine::Session;
 use flamesql_frame::{Frame, FrameMeta, Notice, Severity};
+use futures::TryStreamExt;
 
 use crate::Error;
+
+/// How many rows an answer may have: more than anyone draws.
+const MAX_ROWS: usize = 1_000_000;
+/// And how much memory they may take; a flame graph is one row.
+const MAX_BYTES: usize = 512 << 20;
 
 /// Rows of one statement.
 #[derive(Debug)]
@@ -15,12 +24,31 @@ pub(super) struct Asked {
     pub(super) notices: Vec<Notice>,
 }
 
+/// What rows take in memory; a part of a larger array counts as a part.
+fn size(batch: &RecordBatch) -> usize {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(of).sum()
+}
+
 impl Asked {
     /// Asks, and waits for all rows.
     pub(super) async fn ask(session: &Session, sql: String) -> Result<Self, Error> {
-        let answer = session.query(&sql).await?;
+        let mut answer = session.query(&sql).await?;
         let (schema, facts) = (answer.schema(), answer.facts().to_vec());
-        let batches = answer.collect().await?;
+        let mut batches = Vec::new();
+        let (mut n_rows, mut n_bytes) = (0, 0);
+        while let Some(batch) = answer.try_next().await? {
+            n_rows += batch.num_rows();
+            n_bytes += size(&batch);
+            if n_rows > MAX_ROWS || n_bytes > MAX_BYTES {
+                let what = format!(
+                    "the answer has more than {MAX_ROWS} rows, or more than {MAX_BYTES} bytes"
+                );
+                return Err(Error::request(what)
+                    .with_hint("ask for less: LIMIT, a shorter range, wider steps"));
+            }
+            batches.push(batch);
+        }
         let mut notices: Vec<Notice> = Vec::new();
         for fact in &facts {
             for notice in fact.notices.iter().cloned().chain(fact.report.notices()) {

@@ -157,6 +157,19 @@ pub(super) fn of_rows(asked: &Asked, frame: Frame) -> Result<Frame, Error> {
             return Err(Error::request(what).with_hint(hint));
         }
     }
+    for field in asked.schema.fields() {
+        let (name, data_type) = (field.name().as_str(), field.data_type());
+        let is_right = match name {
+            "level" | "value" | "self" => data_type.is_integer(),
+            "label" => data_type.is_string() || matches!(data_type, DataType::Dictionary(..)),
+            _ => true,
+        };
+        if !is_right {
+            let what = format!("format=flamegraph: {name} is {data_type}");
+            return Err(Error::request(what)
+                .with_hint("level, value and self are whole numbers, label is a text"));
+        }
+    }
     let mut frame = frame;
     let meta = frame.meta.get_or_insert_with(FrameMeta::default);
     meta.preferred_visualisation = Some(Visualisation::FlameGraph);

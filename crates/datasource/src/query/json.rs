@@ -6,6 +6,10 @@ use crate::Error;
 
 /// How much of a value a message quotes.
 const MAX_QUOTE: usize = 80;
+/// How many texts a list has at most.
+const MAX_TEXTS: usize = 100;
+/// How long one of them is, in bytes.
+pub(super) const MAX_TEXT: usize = 4096;
 
 /// An object whose fields are read one by one. What nobody asks for is passed over.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +53,34 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Texts without those that are empty, as an editor leaves them behind.
+    /// The name of a field with what stands before it.
+    pub(super) fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Names and ids: texts without the spaces around them, and without those that are empty, as an editor leaves them
+    /// behind.
+    pub(super) fn names(&self, name: &str) -> Result<Vec<String>, Error> {
+        let texts = self.texts(name)?.into_iter();
+        Ok(texts.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect())
+    }
+
+    /// Texts without those that are empty; no more of them, and none longer, than anyone has use for.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, Error> {
+        let texts = self.all_texts(name)?;
+        if texts.len() > MAX_TEXTS {
+            let (name, n) = (self.named(name), texts.len());
+            return Err(Error::request(format!(
+                "{name} has {n} texts: at most {MAX_TEXTS} are read"
+            )));
+        }
+        match texts.iter().find(|text| text.len() > MAX_TEXT) {
+            Some(long) => Err(too_long(&self.named(name), long)),
+            None => Ok(texts),
+        }
+    }
+
+    fn all_texts(&self, name: &str) -> Result<Vec<String>, Error> {
         let expected = "a list of texts";
         let list = match self.get(name) {
             None => return Ok(Vec::new()),
@@ -60,9 +90,8 @@ impl<'a> Fields<'a> {
         let mut texts = Vec::new();
         for value in list {
             let Value::String(text) = value else { return Err(self.wrong(name, expected, value)) };
-            let text = text.trim();
-            if !text.is_empty() {
-                texts.push(text.to_owned());
+            if !text.trim().is_empty() {
+                texts.push(text.clone());
             }
         }
         Ok(texts)
@@ -98,6 +127,19 @@ impl<'a> Fields<'a> {
             Some(other) => Err(self.wrong(name, "a time", other)),
         }
     }
+}
+
+/// A text that is longer than anyone has use for.
+pub(super) fn too_long(name: &str, text: &str) -> Error {
+    let n = text.len();
+    Error::request(format!("{name} has {n} bytes, {}: at most {MAX_TEXT} are read", quoted(text)))
+}
+
+/// A text in quotes, not too long.
+pub(super) fn quoted(text: &str) -> String {
+    let few: String = text.chars().take(MAX_QUOTE).collect();
+    let dots = if few.len() < text.len() { "..." } else { "" };
+    format!("{few:?}{dots}")
 }
 
 /// A value as JSON, not too long.

@@ -1,13 +1,21 @@
 //! Grafana's macros in SQL: `$__timeFilter(time)` and others, replaced before a statement is read.
 
-use flamesql_profile::{Step, format_duration};
+use flamesql_profile::{Step, Timestamp, format_duration};
 
 use super::{range::MillisRange, sql};
 use crate::Error;
 
-/// What there is.
-const MACROS: &str = "$__timeFilter(column), $__timeFrom(), $__timeTo(), $__timeGroup(column, interval), $__interval, \
-                      $__interval_ms, $__from and $__to";
+/// What there is, and what it stands for.
+pub(crate) const MACROS: &[(&str, &str)] = &[
+    ("$__timeFilter(time)", "that a time lies in the range"),
+    ("$__timeFrom()", "the start of the range"),
+    ("$__timeTo()", "the end of the range, which is not in it"),
+    ("$__timeGroup(time, $__interval)", "the bin of a time"),
+    ("$__from", "the first millisecond since the epoch"),
+    ("$__to", "the last millisecond since the epoch"),
+    ("$__interval", "the width of a step"),
+    ("$__interval_ms", "the width of a step in milliseconds"),
+];
 
 /// The statement with what macros stand for. Texts in quotes and comments stay as they are, but for `$__interval` in
 /// quotes, which is an interval wherever it stands.
@@ -59,8 +67,10 @@ fn one(text: &str, range: MillisRange, step: Step) -> Result<(String, usize), Er
     Ok(match (name, &arguments) {
         ("$__interval", _) => (format!("'{}'", duration(step)), len),
         ("$__interval_ms", _) => (millis(step), len),
-        ("$__timeFrom", _) | ("$__from", None) => (sql::time(range.half_open().start()), none),
-        ("$__timeTo", _) | ("$__to", None) => (sql::time(range.half_open().end()), none),
+        ("$__timeFrom", _) => (sql::time(range.half_open().start()), none),
+        ("$__timeTo", _) => (sql::time(range.half_open().end()), none),
+        ("$__from", _) => (epoch_millis(range.start()), len),
+        ("$__to", _) => (epoch_millis(range.last()), len),
         ("$__timeFilter", Some((list, n))) if list.len() == 1 && !list[0].is_empty() => {
             let (column, bounds) = (list[0], range.half_open());
             let text = format!(
@@ -81,8 +91,10 @@ fn one(text: &str, range: MillisRange, step: Step) -> Result<(String, usize), Er
             (format!("date_bin({}, {column})", sql::interval(step)), whole(*n))
         }
         _ => {
+            let name: String = name.chars().take(100).collect();
             let what = format!("rawSql: {name} is no macro, or takes other arguments");
-            return Err(Error::request(what).with_hint(format!("there are {MACROS}")));
+            let names: Vec<&str> = MACROS.iter().map(|(name, _)| *name).collect();
+            return Err(Error::request(what).with_hint(format!("there are {}", names.join(", "))));
         }
     })
 }
@@ -111,6 +123,10 @@ fn arguments(text: &str) -> Option<(Vec<&str>, usize)> {
 
 fn duration(step: Step) -> String {
     format_duration(step.nanos())
+}
+
+fn epoch_millis(time: Timestamp) -> String {
+    (time.nanos() / 1_000_000).to_string()
 }
 
 fn millis(step: Step) -> String {
@@ -144,7 +160,7 @@ mod tests {
                 "'$__timeFrom()' -- $__nothing\n/* $__x */ $1",
                 "'$__timeFrom()' -- $__nothing\n/* $__x */ $1".into(),
             ),
-            ("'it''s' $__to", format!("'it''s' {to}")),
+            ("'it''s' $__from $__to", "'it''s' 0 59999".into()),
             ("'open", "'open".into()),
             ("a - b / c", "a - b / c".into()),
         ] {

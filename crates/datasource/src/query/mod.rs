@@ -22,6 +22,7 @@ use flamesql_profile::{ProfileType, Timestamp};
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
+pub(crate) use self::macros::MACROS;
 use self::{
     asked::Asked,
     model::{Ask, Baseline, Metrics, Profile, Query, Selection, SeriesValue, Sql, Top},
@@ -38,6 +39,8 @@ use crate::{
 
 /// How many queries of one request are under way at a time.
 const AT_ONCE: usize = 8;
+/// How much memory sorting and grouping of one query may take before they go on in files.
+const MEMORY: usize = 1 << 30;
 /// How many queries a request may have.
 const MAX_QUERIES: usize = 1000;
 
@@ -82,18 +85,35 @@ impl QueryRequest {
     }
 
     /// The queries, by the data source that each names: `datasource.uid`, or `datasource` as a text.
-    pub fn by_source(self) -> Vec<(Option<String>, Self)> {
+    ///
+    /// # Errors
+    ///
+    /// If a query names it in another way.
+    pub fn by_source(self) -> Result<Vec<(Option<String>, Self)>, Error> {
         let mut parts: Vec<(Option<String>, Self)> = Vec::new();
         for query in self.queries {
-            let source = query.get("datasource");
-            let uid = source.and_then(|source| source.get("uid").or(Some(source)));
-            let uid = uid.and_then(Value::as_str).map(str::to_owned);
+            let named = match query.get("datasource") {
+                None | Some(Value::Null) => None,
+                Some(Value::Object(source)) => source.get("uid").filter(|uid| !uid.is_null()),
+                named => named,
+            };
+            let uid = match named {
+                None => None,
+                Some(Value::String(uid)) => Some(uid.clone()),
+                Some(other) => {
+                    let (ref_id, shown) = (model::ref_id(&query), json::shown(other));
+                    let what = format!(
+                        "datasource of {ref_id:?} is to be {{\"uid\": \"...\"}}, not {shown}"
+                    );
+                    return Err(Error::request(what));
+                }
+            };
             match parts.iter_mut().find(|(known, _)| *known == uid) {
                 Some((_, part)) => part.queries.push(query),
                 None => parts.push((uid, Self { range: self.range, queries: vec![query] })),
             }
         }
-        parts
+        Ok(parts)
     }
 
     /// The refIds of all queries that are not hidden.
@@ -205,6 +225,7 @@ impl<'a> Run<'a> {
         let mut options = SessionOptions::default();
         (options.from, options.to) =
             (Some(range.start().to_string()), Some(range.end().to_string()));
+        options.memory_limit = Some(MEMORY);
         let session = opened.engine().session_with(&options)?;
         Ok(Self { source, opened, query, session, now })
     }
@@ -290,8 +311,11 @@ impl<'a> Run<'a> {
         let least = self.source.settings().min_step.clone()?;
         if metrics.heatmap.is_some() {
             let what = "includeHeatmap: heat maps are not made into frames yet";
-            return Err(Error::new(ErrorKind::NotFound, what)
-                .with_hint("queryType=sql over the table heatmap has their cells"));
+            return Err(Error::new(
+                ErrorKind::Source(flamesql_backend::ErrorKind::Unsupported),
+                what,
+            )
+            .with_hint("queryType=sql over the table heatmap has their cells"));
         }
         let step = self.query.step(least, self.grain());
         let steps = Steps::of(self.query.range, step, self.grain(), self.now);

@@ -5,7 +5,7 @@ use flamesql_selector::{Filter, Selector};
 use serde_json::Value;
 
 use super::{
-    json::{Fields, shown},
+    json::{Fields, MAX_TEXT, quoted, shown, too_long},
     range::MillisRange,
 };
 use crate::{Error, MinStep};
@@ -14,8 +14,12 @@ use crate::{Error, MinStep};
 const DEFAULT_NODES: usize = 16_384;
 /// How many nodes a query may ask for.
 const MAX_NODES: usize = 1 << 20;
-/// How long the parts of a query may be together, in bytes.
-const MAX_QUERY: usize = 1 << 20;
+/// How long a statement may be, in bytes.
+const MAX_SQL: usize = 256 << 10;
+/// How long a selector may be, in bytes.
+const MAX_SELECTOR: usize = 64 << 10;
+/// How many labels tell series apart at most: each makes planning slower.
+const MAX_GROUP_BY: usize = 50;
 /// How many rows a list of functions has where a query says nothing.
 const DEFAULT_TOP: usize = 100;
 const MILLISECOND: i64 = 1_000_000;
@@ -151,7 +155,11 @@ pub(super) enum Format {
 
 /// The refId of a query, whatever else is in it.
 pub(super) fn ref_id(query: &Value) -> String {
-    query.get("refId").and_then(Value::as_str).unwrap_or("A").to_owned()
+    match query.get("refId") {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => "A".to_owned(),
+    }
 }
 
 /// Whether a query is switched off in its editor.
@@ -193,7 +201,7 @@ impl Query {
             }
             "sql" => Ask::Sql(Sql::read(&fields)?),
             other => {
-                let what = format!("queryType={other:?} is none");
+                let what = format!("queryType={} is none", quoted(other));
                 let hint = "there are metrics, profile, both, diff, top and sql";
                 return Err(Error::request(what).with_hint(hint));
             }
@@ -221,8 +229,13 @@ impl Selection {
             let what = "no profile type is chosen (profileTypeId): without a profile type or an app nothing is asked";
             return Err(Error::request(what).with_hint("choose one in the query editor"));
         }
-        if profile_type.starts_with('$') {
-            let what = format!("profileTypeId={profile_type:?} is a variable without a value");
+        if profile_type.len() > MAX_TEXT {
+            return Err(too_long("profileTypeId", profile_type));
+        }
+        if let Some(variable) = variable(profile_type) {
+            let profile_type = quoted(profile_type);
+            let what =
+                format!("profileTypeId={profile_type}: {variable} is a variable without a value");
             return Err(Error::request(what)
                 .with_hint("give the variable a value, or choose a profile type"));
         }
@@ -233,14 +246,47 @@ impl Selection {
     }
 }
 
+/// A variable of Grafana's that nobody has put a value for: `$name`, `${name}`, `[[name]]`.
+fn variable(text: &str) -> Option<&str> {
+    let of_brackets = text.find("[[").and_then(|at| {
+        let end = text[at..].find("]]")?;
+        Some(&text[at..at + end + 2])
+    });
+    let of_dollar = || {
+        text.match_indices('$').find_map(|(at, _)| {
+            let rest = &text[at + 1..];
+            if rest.starts_with('{') {
+                return rest.find('}').map(|end| &text[at..at + end + 2]);
+            }
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let len = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            let is_there = rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            is_there.then(|| &text[at..=at + len])
+        })
+    };
+    of_brackets.or_else(of_dollar)
+}
+
+/// Names that are none while variables stand in them.
+fn check_variables(name: &str, texts: &[String]) -> Result<(), Error> {
+    match texts.iter().find_map(|text| variable(text)) {
+        Some(found) => {
+            let what = format!("{name}: {} is a variable without a value", quoted(found));
+            Err(Error::request(what).with_hint("give the variable a value"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The selector of a field; a blank one is `{}`.
 fn selector(fields: &Fields<'_>, name: &str) -> Result<Selector, Error> {
     let text = fields.text(name)?.unwrap_or_default();
+    let name = fields.named(name);
     let read = match text.len() {
-        0..=MAX_QUERY => Selector::parse_or_all(text),
+        0..=MAX_SELECTOR => Selector::parse_or_all(text),
         n => {
             return Err(Error::request(format!(
-                "{name} has {n} bytes: at most {MAX_QUERY} are read"
+                "{name} has {n} bytes: at most {MAX_SELECTOR} are read"
             )));
         }
     };
@@ -253,6 +299,9 @@ fn selector(fields: &Fields<'_>, name: &str) -> Result<Selector, Error> {
         };
         Error::request(format!("{name}={text}: {}", error.message())).with_hint(hint)
     })?;
+    let values: Vec<String> =
+        selector.matchers.iter().map(|matcher| matcher.value.clone()).collect();
+    check_variables(&name, &values)?;
     match selector.matchers.iter().find(|matcher| matcher.name.starts_with("__")) {
         Some(matcher) => {
             let what = format!("{name}: {} is no label that a profile has", matcher.name);
@@ -265,11 +314,18 @@ fn selector(fields: &Fields<'_>, name: &str) -> Result<Selector, Error> {
 impl Metrics {
     fn read(fields: &Fields<'_>) -> Result<Self, Error> {
         let mut group_by: Vec<String> = Vec::new();
-        for name in fields.texts("groupBy")? {
+        for name in fields.names("groupBy")? {
             if !group_by.contains(&name) {
                 group_by.push(name);
             }
         }
+        if group_by.len() > MAX_GROUP_BY {
+            let n = group_by.len();
+            return Err(Error::request(format!(
+                "groupBy has {n} labels: at most {MAX_GROUP_BY} are taken"
+            )));
+        }
+        check_variables("groupBy", &group_by)?;
         let limit = match fields.whole("limit")? {
             None | Some(0) => None,
             Some(limit) => Some(
@@ -286,7 +342,8 @@ impl Metrics {
             Some("sum") => SeriesValue::Sum,
             Some(other) => {
                 return Err(Error::request(format!(
-                    "seriesValue={other:?} is neither rate nor sum"
+                    "seriesValue={} is neither rate nor sum",
+                    quoted(other)
                 )));
             }
         };
@@ -314,7 +371,7 @@ impl Profile {
             }
         };
         let [spans, traces, profiles] =
-            ["spanSelector", "traceIdSelector", "profileIdSelector"].map(|name| fields.texts(name));
+            ["spanSelector", "traceIdSelector", "profileIdSelector"].map(|name| fields.names(name));
         let (spans, traces, profiles) = (spans?, traces?, profiles?);
         let chosen = [&spans, &traces, &profiles].iter().filter(|ids| !ids.is_empty()).count();
         if chosen > 1 {
@@ -322,6 +379,7 @@ impl Profile {
                 "spanSelector, traceIdSelector and profileIdSelector cannot be used together";
             return Err(Error::request(what).with_hint("clear all of them but one"));
         }
+        check_variables("profileIdSelector", &profiles)?;
         check_ids("spanSelector", &spans, 16)?;
         check_ids("traceIdSelector", &traces, 32)?;
         let call_site = fields.texts("stackTraceSelector")?;
@@ -401,7 +459,10 @@ impl Top {
             None | Some("" | "self") => Sort::Own,
             Some("total") => Sort::Total,
             Some(other) => {
-                return Err(Error::request(format!("sort={other:?} is neither self nor total")));
+                return Err(Error::request(format!(
+                    "sort={} is neither self nor total",
+                    quoted(other)
+                )));
             }
         };
         let limit = match fields.whole("limit")? {
@@ -419,10 +480,10 @@ impl Sql {
         if statement.trim().is_empty() {
             return Err(Error::request("rawSql is missing: there is no statement"));
         }
-        if statement.len() > MAX_QUERY {
+        if statement.len() > MAX_SQL {
             let n = statement.len();
             return Err(Error::request(format!(
-                "rawSql has {n} bytes: at most {MAX_QUERY} are read"
+                "rawSql has {n} bytes: at most {MAX_SQL} are read"
             )));
         }
         let format = match fields.text("format")? {
@@ -430,7 +491,7 @@ impl Sql {
             Some("time_series") => Format::TimeSeries,
             Some("flamegraph") => Format::FlameGraph,
             Some(other) => {
-                let what = format!("format={other:?} is none");
+                let what = format!("format={} is none", quoted(other));
                 return Err(
                     Error::request(what).with_hint("there are table, time_series and flamegraph")
                 );

@@ -2,7 +2,7 @@
 
 use flamesql_profile::{Step, TimeRange, Timestamp, parse_time};
 
-use super::json::Fields;
+use super::json::{Fields, MAX_TEXT, too_long};
 use crate::Error;
 
 const MILLISECOND: i64 = 1_000_000;
@@ -51,8 +51,14 @@ impl MillisRange {
         }
         let read = |name: &str, text: Option<String>, other: i64| match text {
             None => Ok(other),
-            Some(text) => millis(&text, now)
-                .map_err(|error| Error::request(format!("{name}={text:?}: {error}"))),
+            Some(text) => {
+                let name = fields.named(name);
+                if text.len() > MAX_TEXT {
+                    return Err(too_long(&name, &text));
+                }
+                let wrong = |error| Error::request(format!("{name}={text:?}: {error}"));
+                millis(&text, now).map_err(wrong)
+            }
         };
         let now = now.nanos().div_euclid(MILLISECOND);
         let to = read("to", to, now)?;

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array},
-    compute::{cast, concat_batches, take},
+    compute::{cast, concat_batches, rank, take},
     datatypes::{DataType, Field as ArrowField},
 };
-use flamesql_frame::{Field, Frame, FrameMeta, FrameType, Visualisation};
+use flamesql_frame::{Field, Frame, FrameMeta, FrameType, Notice, Severity, Visualisation};
 
 use super::{asked::Asked, flamegraph, model::Format, series::Labels};
 use crate::{Error, ErrorKind};
@@ -63,11 +63,18 @@ fn series(asked: &Asked) -> Result<Vec<Frame>, Error> {
     });
     let labels: Vec<(String, ArrayRef)> = labels.collect::<Result<_, Error>>()?;
     let mut rows: BTreeMap<Labels, Vec<u32>> = BTreeMap::new();
+    let mut n_timeless = 0_usize;
+    let ranks = rank(batch.column(time), None).map_err(internal)?;
     for row in 0..batch.num_rows() {
         let of_row = labels.iter().filter_map(|(name, column)| {
             let column: &StringArray = column.as_string();
             column.is_valid(row).then(|| (name.clone(), column.value(row).to_owned()))
         });
+        // What has no time has no place in a series.
+        if batch.column(time).is_null(row) {
+            n_timeless += 1;
+            continue;
+        }
         let row =
             u32::try_from(row).map_err(|_| Error::request("there are more than 2^32 rows"))?;
         rows.entry(of_row.collect()).or_default().push(row);
@@ -76,10 +83,17 @@ fn series(asked: &Asked) -> Result<Vec<Frame>, Error> {
         return Ok(vec![one(&batch, time, values[0], Labels::new(), &[])?]);
     }
     let mut frames = Vec::new();
-    for (labels, rows) in &rows {
+    for (labels, rows) in &mut rows {
+        // A line goes from one time to the next, in whatever order the rows came.
+        rows.sort_by_key(|row| ranks[*row as usize]);
         for value in &values {
             frames.push(one(&batch, time, *value, labels.clone(), rows)?);
         }
+    }
+    if let Some(first) = frames.first_mut().filter(|_| n_timeless > 0) {
+        let text = format!("{n_timeless} rows without a time are left out");
+        let notice = Notice { severity: Severity::Warning, text };
+        first.meta.get_or_insert_with(FrameMeta::default).notices.push(notice);
     }
     Ok(frames)
 }
@@ -119,6 +133,7 @@ fn is_text(of: &DataType) -> bool {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn internal(error: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Internal, format!("put rows into frames: {error}"))
 }

@@ -76,7 +76,7 @@ async fn query(State(served): State<Served>, request: Request) -> Result<Respons
     let request = QueryRequest::read(&bytes)?;
     let mut all = QueryResponse::default();
     let mut asked = Vec::new();
-    for (uid, part) in request.by_source() {
+    for (uid, part) in request.by_source()? {
         let source = match &uid {
             Some(uid) => named(&served, uid),
             None => sources(&served).map(ApiSources::default_source),

@@ -1,5 +1,7 @@
 //! `POST /api/sql`: a statement, and its rows in the form that was asked for.
 
+use std::io;
+
 use axum::{
     extract::{Request, State},
     http::{
@@ -21,6 +23,8 @@ use crate::Served;
 
 /// How many rows an answer may have.
 const MAX_ROWS: u64 = 1_000_000;
+/// And how many bytes.
+const MAX_BYTES: usize = 512 << 20;
 /// How much memory sorting and grouping may take before they go on in files.
 const MEMORY: usize = 1 << 30;
 
@@ -35,6 +39,26 @@ struct Question {
     to: Option<String>,
     profile_type: Option<String>,
     format: Option<String>,
+}
+
+/// Bytes that are not more than an answer may have.
+#[derive(Debug, Default)]
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_BYTES {
+            let what =
+                format!("the answer has more than {MAX_BYTES} bytes: LIMIT takes the first rows");
+            return Err(io::Error::other(what));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) async fn sql(
@@ -56,7 +80,8 @@ pub(super) async fn sql(
     let engine = source.opened().await?.engine().clone();
     let session = engine.session_with(&options).map_err(Error::from)?;
     let mut answer = session.query(&question.sql).await.map_err(Error::from)?;
-    let mut writer = Writer::new(format, &answer.schema(), Vec::new()).map_err(Error::from)?;
+    let mut writer =
+        Writer::new(format, &answer.schema(), Bounded::default()).map_err(Error::from)?;
     let mut n_rows = 0;
     while let Some(batch) = answer.next().await {
         let batch = batch.map_err(Error::from)?;
@@ -74,7 +99,7 @@ pub(super) async fn sql(
         .filter(|notice| notice.is_missing)
         .map(|notice| notice.to_string())
         .collect();
-    let body = writer.finish().map_err(Error::from)?;
+    let Bounded(body) = writer.finish().map_err(Error::from)?;
     let mut response = ([(CONTENT_TYPE, content_type(format))], body).into_response();
     crate::served::tell_missing(&mut response, &missing);
     Ok(response)
@@ -86,6 +111,8 @@ fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Question, Error> {
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.starts_with("application/json"));
+    // No statement begins so, and not everybody says what he sends.
+    let is_json = is_json || bytes.trim_ascii_start().starts_with(b"{");
     let question = match is_json {
         true => serde_json::from_slice(bytes).map_err(|error| {
             Error::request(format!("the question cannot be read: {error}"))
