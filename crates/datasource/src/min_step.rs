@@ -231,4 +231,13 @@ mod tests {
         }
         assert!(MinStep::parse("292y").is_ok());
     }
+
+    #[test]
+    fn a_step_is_no_smaller_than_this_one() {
+        let step = |text: &str| MinStep::parse(text).unwrap().step();
+        let min = MinStep::parse("20s").unwrap();
+        for (wished, expected) in [("1ms", "20s"), ("20s", "20s"), ("1m", "1m")] {
+            assert_eq!(min.bound(step(wished)), step(expected), "{wished}");
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use flamesql_datasource::{BackendType, Error, ErrorKind, Origin, Provisioning};
+use flamesql_datasource::{
+    Allow, BackendType, Error, ErrorKind, InstanceSettings, Origin, Provisioning, Settings,
+};
+use proptest::prelude::*;
 
 fn lookup(name: &str) -> Option<String> {
     let value = match name {
@@ -250,6 +253,10 @@ fn what_is_wrong_has_a_place() {
         shown.starts_with("f.yaml:3:34: url is no address") && !shown.contains("hidden"),
         "{shown}"
     );
+    let error =
+        parse(&format!("{head}  - {{name: a, type: phlare, url: 'http://me:hidden${{@h'}}"));
+    let shown = error.unwrap_err().to_string();
+    assert_eq!(shown, "f.yaml:3:34: url has a ${ without an end: a $ itself is written $$");
 }
 
 #[test]
@@ -282,6 +289,9 @@ fn other_types_are_passed_over() {
     );
     // None of ours is the default, so that it is the first.
     assert_eq!(found.default_source().settings.name, "a");
+    let last = "  - {name: c, type: phlare, url: 'http://j', isDefault: true}\n";
+    let found = parse(&format!("{head}{others}{ours}{last}")).unwrap();
+    assert_eq!(found.default_source().settings.name, "c");
     let error = parse(&format!("{head}{others}")).unwrap_err().to_string();
     assert!(error.contains("f.yaml") && error.contains("prometheus, loki"), "{error}");
     for text in ["", "---\n", "# nothing", "apiVersion: 1", "apiVersion: 1\ndatasources:\n"] {
@@ -366,4 +376,66 @@ fn bombs_are_refused() {
     }
     let error = parse(&text).unwrap_err().to_string();
     assert!(error.starts_with("f.yaml:") && error.contains("over 100000 parts"), "{error}");
+}
+
+/// A file with a secret wherever one may be.
+const SECRETS: &str = r#"apiVersion: 1
+datasources:
+  - name: Hello
+    type: phlare
+    url: https://host:4040/path
+    basicAuth: true
+    basicAuthUser: me
+    password: hidden
+    jsonData: &data
+      minStep: 15s
+      backendType: pyroscope
+      httpHeaderName1: X-Key
+      token: 'hidden$NONE'
+    secureJsonData:
+      basicAuthPassword: "hidden$WORD"
+      httpHeaderValue1: |
+        hidden ${hidden}
+  - {name: B, type: phlare, url: 'file:///x', jsonData: {<<: *data, backendType: files}}
+"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever is damaged, what is said of it has a place in the file, is one line, and has no secret in it.
+    #[test]
+    fn damage_is_told_in_a_line_and_without_secrets(
+        at in 0..SECRETS.len(),
+        n_gone in 0_usize..3,
+        put in r#"[-a: \n"'{}\[\],&*!|>%@`#?<$~\t]{0,2}"#,
+    ) {
+        let mut chars: Vec<char> = SECRETS.chars().collect();
+        let end = (at + n_gone).min(chars.len());
+        let gone: String = chars.splice(at..end, put.chars()).collect();
+        let text: String = chars.into_iter().collect();
+        let shown = match parse(&text) {
+            Ok(found) => format!("{found:?}"),
+            Err(error) => {
+                let line = error.to_string();
+                prop_assert!(!line.contains('\n'), "{line}");
+                if let Some(place) = error.place() {
+                    prop_assert!(place.line <= text.lines().count() + 1, "{line}");
+                }
+                format!("{line} {error:?}")
+            }
+        };
+        prop_assert!(!shown.contains("hidden"), "-{gone:?} +{put:?} at {at}: {shown}");
+    }
+
+    #[test]
+    fn any_settings_are_read_or_refused(json in r#"[-a-z0-9{}\[\]:,". ]{0,80}"#) {
+        let instance = InstanceSettings {
+            url: "http://h".to_owned(),
+            json_data: json.into_bytes(),
+            ..InstanceSettings::default()
+        };
+        if let Err(error) = Settings::read(&instance, Allow::Servers) {
+            prop_assert!(error.key().is_some_and(|key| key.starts_with("jsonData")), "{error}");
+        }
+    }
 }

@@ -229,7 +229,6 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, text: &str, file: &Path) -> Result<(), Error> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let refuse =
             |flaw: Flaw| Error::new(ErrorKind::Provisioning, flaw.what).at(place(file, flaw.at));
         let Some(root) = yaml::parse(text).map_err(refuse)? else { return Ok(()) };
