@@ -545,6 +545,7 @@ mod tests {
             (id("memory:alloc_space:bytes:space:bytes"), "bytes", "binBps", 0.05),
             (id("memory:alloc_objects:count:space:bytes"), "short", "ops", 0.05),
             (id("memory:inuse_space:bytes:space:bytes"), "bytes", "bytes", 1.0),
+            (id("memory:inuse_space:bytes:space:bytes:delta"), "bytes", "bytes", 1.0),
             (id("process_cpu:samples:count:cpu:nanoseconds"), "short", "short", 1.0),
             (id("process_cpu:samples:count::milliseconds"), "short", "ops", 0.05),
             // In no list.

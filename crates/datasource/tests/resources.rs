@@ -331,10 +331,24 @@ async fn the_editor_of_sql_is_told_what_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_asked_for_all_that_they_have() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("cpu.folded"), "main;work 3\n").unwrap();
+    let path = folder.path().join("cpu.folded");
+    std::fs::write(&path, "main;work 3\n").unwrap();
+    // A profile is as old as its file, here of 2020.
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_600_000_000_123);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
     let source = source(&format!("file://{}", folder.path().display()), Some("files"));
     let types = get(&source, "profileTypes", &[]).await;
     assert_eq!(types.as_array().unwrap().len(), 1, "{types}");
+    // The last millisecond is in the range.
+    for (start, end, n) in [
+        ("1600000000123", "1600000000123", 1),
+        ("0", "1600000000122", 0),
+        ("1600000000124", "1600000000124", 0),
+        ("-9223372036854775808", "9223372036854775807", 1),
+    ] {
+        let types = get(&source, "profileTypes", &[("start", start), ("end", end)]).await;
+        assert_eq!(types.as_array().unwrap().len(), n, "{start} {end}: {types}");
+    }
     let values = get(&source, "labelValues", &[("label", "file")]).await;
     assert_eq!(values, json!(["cpu.folded"]));
 }
