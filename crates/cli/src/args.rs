@@ -327,6 +327,9 @@ pub(crate) struct Serve {
     /// Serve what is pushed here instead of a source, from memory, until the program ends
     #[arg(long, conflicts_with = "source")]
     pub(crate) push: bool,
+    /// How long requests that were begun have to come to their end, once the program is told to
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub(crate) grace: String,
     #[command(flatten)]
     pub(crate) connect: Connect,
     /// Do not log requests

@@ -3,21 +3,23 @@
 use std::{
     env,
     ffi::OsStr,
-    future::Future,
     io::{self, Write as _},
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use flamesql_backend::{Backend, Memory};
 use flamesql_datasource::{DataSource, Provisioning};
+use flamesql_profile::Timestamp;
 use flamesql_server::{Access, AccessLog, ApiSources, ServeOptions, Served};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
-    args::Serve,
+    args::{self, Serve},
     failure::Usage,
     source::{Source, is_url},
     text,
@@ -30,6 +32,8 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         refuse_itself(typed, address)?;
     }
     let mut options = ServeOptions::default();
+    let grace = args::duration("--grace", &args.grace)?;
+    options.grace = Duration::from_nanos(grace.nanos().unsigned_abs());
     options.access = (!args.quiet).then(|| AccessLog::new(tell));
     let config = args.config.clone().or_else(|| {
         // What is typed goes before the environment.
@@ -61,10 +65,11 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         (backend, "what is pushed to it".to_owned())
     } else {
         let source = Source::open(args.source.as_deref(), &args.connect, false).await?;
+        // All is read for it, so that what was skipped is known.
+        let shown = format!("{source}{}", times(&source).await?);
         for notice in source.notices() {
             say(&format!("notice: {notice}"));
         }
-        let shown = source.to_string();
         let backend = Arc::clone(&source.backend);
         let of_api = DataSource::over("default", &source.schema, backend, source.server)?;
         options.sources = Some(of_api.into());
@@ -74,16 +79,61 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen at {address}: is another server there already?"))?;
     // Before anybody is told that it runs, and may want it to end.
-    let stop = interrupted()?;
+    let mut interrupts = Interrupts::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     say(&format!("serving {shown}"));
     say(&format!("at {url}, for this machine alone, until Ctrl-C"));
     if !args.quiet {
         say(&format!("try: flamesql check {url}"));
     }
-    Served::new(backend, options).serve(listener, stop).await?;
+    let served = Served::new(backend, options);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut serving = pin!(served.clone().serve(listener, async { drop(stopped.await) }));
+    tokio::select! {
+        done = &mut serving => done?,
+        () = interrupts.next() => {
+            match served.n_under_way() {
+                0 => {}
+                1 => say("waiting for 1 request (again to leave at once)"),
+                n => say(&format!("waiting for {n} requests (again to leave at once)")),
+            }
+            drop(stop);
+            tokio::select! {
+                done = &mut serving => done?,
+                () = interrupts.next() => {}
+            }
+        }
+    }
     say("stopped");
     Ok(())
+}
+
+/// From when to when there are profiles, as far as the source tells. Files without any are not worth serving.
+async fn times(source: &Source) -> anyhow::Result<String> {
+    let times = match (source.backend.first_and_last().await, &source.server) {
+        (Ok(times), _) => times,
+        (Err(error), None) => return Err(error.into()),
+        // What a server does not tell it may be asked for all the same.
+        (Err(_), Some(_)) => None,
+    };
+    match times {
+        Some((first, last)) => Ok(format!(", profiles from {} to {}", second(first), second(last))),
+        None if source.server.is_some() => Ok(String::new()),
+        None => {
+            let why = source.notices().into_iter().find(|notice| notice.is_missing);
+            let why = why.map_or_else(String::new, |notice| format!(": {notice}"));
+            let usage = Usage::new(format!("there are no profiles in {source}{why}"));
+            Err(usage
+                .with_hint("a source is a URL, a file or a folder of profiles, or 'demo'")
+                .into())
+        }
+    }
+}
+
+/// A time up to its second.
+fn second(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(second, _)| format!("{second}Z"))
 }
 
 /// Why there are no data sources: what stands in a file is for whoever wrote it.
@@ -146,19 +196,43 @@ fn tell(access: &Access) {
     say(&format!("{status} {method} {path} {:.1} ms", elapsed.as_secs_f64() * 1000.0));
 }
 
-/// Done when somebody wants this program to end.
-fn interrupted() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+/// Somebody wants this program to end, once or more often.
+struct Interrupts {
     #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    Ok(async move {
-        #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // Without a way to be told it runs on.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[cfg(test)]

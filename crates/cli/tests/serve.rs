@@ -1,8 +1,10 @@
 //! `flamesql serve` in one terminal and `flamesql query` in another: the same answers as from the folder itself.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     process::{Child, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,6 +15,8 @@ struct Serving {
     child: Child,
     url: String,
     said: String,
+    /// What it said since.
+    later: Arc<Mutex<String>>,
 }
 
 impl Serving {
@@ -31,16 +35,37 @@ impl Serving {
             }
         };
         // What it logs is read, or it would wait for somebody to do so.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url, said }
+        let later = Arc::new(Mutex::new(String::new()));
+        let said_later = Arc::clone(&later);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                said_later.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Self { child, url, said, later }
+    }
+
+    /// Waits until it has said something.
+    fn says(&self, text: &str) {
+        let start = Instant::now();
+        while !self.later.lock().unwrap().contains(text) {
+            let said = self.later.lock().unwrap().clone();
+            assert!(start.elapsed() < Duration::from_secs(60), "never {text:?}: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[cfg(unix)]
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(killed.success());
     }
 
     /// Asks it to end, and waits.
     #[cfg(unix)]
     fn stop(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(killed.success());
+        self.terminate();
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -135,7 +160,8 @@ fn what_a_served_folder_lacks_is_told() {
 fn without_a_source_it_serves_the_demo_and_says_so() {
     let place = Place::new();
     let serving = Serving::start(&place, &[]);
-    assert!(serving.said.contains("serving demo (inside the program)"), "{}", serving.said);
+    let range = "serving demo (inside the program), profiles from 2026-11-10T";
+    assert!(serving.said.contains(range), "{}", serving.said);
     let check = place.run(&["check", &serving.url, "--from", "2026-11-10", "--to", "2026-11-11"]);
     let check = check.ok();
     for part in ["Pyroscope, storage v2", "flamesql-", "1ms", "profile types: 17", "service_name"] {
@@ -156,11 +182,32 @@ fn without_a_source_it_serves_the_demo_and_says_so() {
 fn it_stops_when_it_is_told_to() {
     let place = Place::new();
     assert_eq!(Serving::start(&place, &["--quiet"]).stop(), Some(0));
+    // Who has not asked yet is not waited for.
+    let serving = Serving::start(&place, &["--grace", "1h"]);
+    let mut half = TcpStream::connect(serving.url.strip_prefix("http://").unwrap()).unwrap();
+    half.write_all(b"GET /ready HTTP/1.1\r\nHos").unwrap();
+    assert_eq!(serving.stop(), Some(0));
+    // Who has is, up to the second time.
+    let serving = Serving::start(&place, &["--grace", "1h"]);
+    let address = serving.url.strip_prefix("http://").unwrap();
+    let mut asking = TcpStream::connect(address).unwrap();
+    let head = "POST /querier.v1.QuerierService/LabelNames HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9";
+    asking
+        .write_all(format!("{head}\r\nHost: {address}\r\nExpect: 100-continue\r\n\r\n").as_bytes())
+        .unwrap();
+    // It waits for the rest.
+    let mut go_on = [0; 12];
+    asking.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100");
+    serving.terminate();
+    serving.says("waiting for 1 request (again to leave at once)");
+    assert_eq!(serving.stop(), Some(0));
 }
 
 #[test]
 fn what_is_refused() {
     let place = Place::new();
+    place.write("notes.txt", "root:x:0:0:root:/root:/bin/bash\n");
     let taken = Serving::start(&place, &["--push"]);
     let address = taken.url.strip_prefix("http://").unwrap().to_owned();
     for (args, code, reason) in [
@@ -173,6 +220,8 @@ fn what_is_refused() {
             "this server's own address",
         ),
         (vec!["./nowhere"], 2, "no source \"./nowhere\""),
+        (vec!["notes.txt"], 1, "read notes.txt: pprof profile: this is text and no pprof"),
+        (vec!["--grace", "soon"], 2, "soon"),
         (vec!["--push", "demo"], 2, "cannot be used with"),
     ] {
         let run = place.run(&[&["serve"], args.as_slice()].concat());
