@@ -304,7 +304,7 @@ pub(crate) struct Check {
 ///
 /// Grafana's Pyroscope data source, profilecli and flamesql itself can ask it; POST /api/ds/query answers queries in data
 /// frames, and POST /api/sql statements. It answers as Pyroscope 2 does, at a grain of
-/// a millisecond, and only programs on this machine: there is no authentication yet.
+/// a millisecond, and only programs on this machine unless there is an access token.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = SOURCE_HELP, after_long_help = format!("{SOURCE_HELP}\n\n\
 Examples:
@@ -321,6 +321,10 @@ pub(crate) struct Serve {
     /// server [env: FLAMESQL_CONFIG]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "push"])]
     pub(crate) config: Option<PathBuf>,
+    /// What each request has to have, as a bearer token or as the password of basic authentication; others than this machine
+    /// may ask then. Who can list processes sees it, and not the environment's
+    #[arg(long, value_name = "TOKEN", env = "FLAMESQL_ACCESS_TOKEN", hide_env_values = true)]
+    pub(crate) access_token: Option<String>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4180")]
     pub(crate) listen: String,

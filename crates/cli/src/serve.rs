@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use flamesql_backend::{Backend, Memory};
 use flamesql_datasource::{DataSource, Provisioning};
 use flamesql_profile::Timestamp;
-use flamesql_server::{Access, AccessLog, ApiSources, ServeOptions, Served};
+use flamesql_server::{Access, AccessLog, AccessToken, ApiSources, ServeOptions, Served};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
@@ -27,13 +27,16 @@ use crate::{
 
 /// `flamesql serve`.
 pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
-    let address = address(&args.listen)?;
+    let access_token = args.access_token.clone().and_then(AccessToken::new);
+    let address = address(&args.listen, access_token.is_some())?;
     if let Some(typed) = args.source.as_deref().filter(|typed| is_url(typed)) {
         refuse_itself(typed, address)?;
     }
     let mut options = ServeOptions::default();
     let grace = args::duration("--grace", &args.grace)?;
     options.grace = Duration::from_nanos(grace.nanos().unsigned_abs());
+    let is_open = access_token.is_some();
+    options.access_token = access_token;
     options.access = (!args.quiet).then(|| AccessLog::new(tell));
     let config = args.config.clone().or_else(|| {
         // What is typed goes before the environment.
@@ -82,7 +85,8 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     let mut interrupts = Interrupts::new()?;
     let url = format!("http://{}", listener.local_addr()?);
     say(&format!("serving {shown}"));
-    say(&format!("at {url}, for this machine alone, until Ctrl-C"));
+    let whom = if is_open { "whoever has the access token" } else { "this machine alone" };
+    say(&format!("at {url}, for {whom}, until Ctrl-C"));
     if !args.quiet {
         say(&format!("try: flamesql check {url}"));
     }
@@ -159,15 +163,15 @@ fn say(line: &str) {
 }
 
 /// Where to listen: on this machine alone, as long as nobody has to say who he is.
-fn address(typed: &str) -> Result<SocketAddr, Usage> {
+fn address(typed: &str, has_token: bool) -> Result<SocketAddr, Usage> {
     let usage = |why: String| {
         Usage::new(format!("cannot listen at {typed:?}: {why}"))
             .with_hint("an address of this machine and a port, such as 127.0.0.1:4180")
     };
     let mut found = typed.to_socket_addrs().map_err(|error| usage(error.to_string()))?;
     let address = found.next().ok_or_else(|| usage("it has no address".to_owned()))?;
-    if !address.ip().is_loopback() {
-        let why = "there is no authentication yet, so only this machine may ask";
+    if !address.ip().is_loopback() && !has_token {
+        let why = "without --access-token only this machine may ask";
         return Err(usage(why.to_owned()));
     }
     Ok(address)
@@ -241,15 +245,16 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_listened_to() {
-        assert!(address("127.0.0.1:0").is_ok() && address("[::1]:4180").is_ok());
+        assert!(address("127.0.0.1:0", false).is_ok() && address("[::1]:4180", false).is_ok());
+        assert!(address("0.0.0.0:4180", true).is_ok() && address("nowhere", true).is_err());
         for typed in ["0.0.0.0:4180", "[::]:4180", "192.0.2.1:80", "4180", "", "nowhere"] {
-            assert!(address(typed).is_err(), "{typed}");
+            assert!(address(typed, false).is_err(), "{typed}");
         }
     }
 
     #[test]
     fn a_server_does_not_ask_itself() {
-        let own = address("127.0.0.1:4180").unwrap();
+        let own = address("127.0.0.1:4180", false).unwrap();
         for (typed, is_own) in [
             ("http://127.0.0.1:4180", true),
             ("http://me:secret@localhost:4180/pyroscope", true),

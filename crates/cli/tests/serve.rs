@@ -1,8 +1,10 @@
 //! `flamesql serve` in one terminal and `flamesql query` in another: the same answers as from the folder itself.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    path::Path,
     process::{Child, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -211,7 +213,7 @@ fn what_is_refused() {
     let taken = Serving::start(&place, &["--push"]);
     let address = taken.url.strip_prefix("http://").unwrap().to_owned();
     for (args, code, reason) in [
-        (vec!["--listen", "0.0.0.0:4180"], 2, "only this machine may ask"),
+        (vec!["--listen", "0.0.0.0:4180"], 2, "without --access-token only this machine may ask"),
         (vec!["--listen", "nonsense"], 2, "cannot listen at \"nonsense\""),
         (vec!["--listen", &address], 1, "is another server there already?"),
         (
@@ -282,6 +284,52 @@ for source in sources:
     let expected =
         format!("Grafana Pyroscope True {}\nFiles False {}\n", of("demo"), of("profiles"));
     assert_eq!(said, expected);
+}
+
+/// The recipes of docs/http-api.md run as they stand, at the demo.
+#[cfg(unix)]
+#[test]
+fn the_recipes_of_the_http_api_run() {
+    let place = Place::new();
+    if place.shell("command -v curl || true").ok().is_empty() {
+        eprintln!("skipped: the recipes of docs/http-api.md: there is no curl");
+        return;
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http-api.md");
+    let page = fs::read_to_string(page).unwrap();
+    let serving = Serving::start(&place, &[]);
+    let recipes = page.split("```sh\ncurl ").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut answers = Vec::new();
+    for recipe in recipes {
+        let recipe = format!("curl {}", recipe.replace("http://127.0.0.1:4180", &serving.url));
+        answers.push(place.shell(&recipe).ok().to_owned());
+    }
+    let [query, sql] = answers.as_slice() else { panic!("{}", answers.len()) };
+    for part in [
+        "\"status\":200",
+        "\"pod\":\"checkout-0\"",
+        "\"preferredVisualisationType\":\"flamegraph\"",
+    ] {
+        assert!(query.contains(part), "{part}: {query}");
+    }
+    assert!(sql.starts_with("function,self\n") && sql.lines().count() == 6, "{sql}");
+}
+
+/// With an access token others may ask who have it, and nobody else.
+#[test]
+fn an_access_token_opens_it() {
+    let place = Place::new();
+    let serving = Serving::start(&place, &["--access-token", "hidden-word", "demo"]);
+    assert!(serving.said.contains("for whoever has the access token"), "{}", serving.said);
+    assert!(!serving.said.contains("hidden-word"), "{}", serving.said);
+    let refused = place.run(&["check", &serving.url]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    for more in [["--token", "hidden-word"], ["--user", "me:hidden-word"]] {
+        let check = place.run(&[&["check", &serving.url][..], &more].concat());
+        assert_eq!(check.code, Some(0), "{}", check.stderr);
+    }
+    let wrong = place.run(&["check", &serving.url, "--token", "hidden-words"]);
+    assert_eq!(wrong.code, Some(3), "{}", wrong.stderr);
 }
 
 /// What is wrong with a provisioning file is told with its place, and nothing is served.

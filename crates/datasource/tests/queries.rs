@@ -277,7 +277,10 @@ async fn flame_graphs_are_chosen_cut_and_compared() {
     let response = ask(&source, begin, vec![cut]).await;
     let frame = &frames(&response, "A")[0];
     assert!(rows(frame).iter().any(|row| row.ends_with("other")), "{frame}");
-    assert!(frame["schema"]["meta"]["notices"].to_string().contains("largest nodes"), "{frame}");
+    assert!(
+        frame["schema"]["meta"]["notices"].to_string().contains("nodes, the largest"),
+        "{frame}"
+    );
 }
 
 #[tokio::test]
@@ -329,6 +332,7 @@ async fn statements_are_tables_series_and_flame_graphs() {
     let response = ask(&source, begin, vec![top]).await;
     let frame = &frames(&response, "A")[0];
     assert_eq!(values(frame)[0], json!(["main", "work"]));
+    assert!(frame["schema"]["meta"]["notices"].to_string().contains("more functions than 2"));
     assert_eq!(values(frame)[1], json!([15_000_000_000_i64, 45_000_000_000_i64]));
 }
 
@@ -466,6 +470,11 @@ async fn what_is_wrong_with_one_query_spoils_no_other() {
             json!({"queryType": "diff", "profileTypeId": CPU, "baseline": {"labelSelector": "{"}}),
             400,
             vec!["baseline.labelSelector"],
+        ),
+        (
+            json!({"queryType": "metrics", "profileTypeId": CPU, "frameFilter": {"excludeFunctionNameRegexes": ["a("]}}),
+            400,
+            vec!["frameFilter.excludeFunctionNameRegexes: \"a(\""],
         ),
         (json!({"queryType": long, "profileTypeId": CPU}), 400, vec!["queryType=\"xxx"]),
         (

@@ -25,7 +25,7 @@ mod options;
 pub use self::api::ApiSources;
 #[doc(hidden)]
 pub use self::guise::Guise;
-pub use self::options::{Access, AccessLog, ServeOptions};
+pub use self::options::{Access, AccessLog, AccessToken, ServeOptions};
 
 mod served;
 pub use self::served::Served;

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use flamesql_backend::Memory;
 use flamesql_profile::Step;
 use flamesql_selector::RegexBudget;
@@ -43,6 +44,8 @@ pub struct ServeOptions {
     pub write_timeout: Duration,
     /// How long what was begun has to come to its end once the server is told to stop.
     pub grace: Duration,
+    /// What each request has to have, so that others than this machine may ask.
+    pub access_token: Option<AccessToken>,
     /// Where pushed profiles go. Without it pushing is unknown here.
     pub push: Option<Memory>,
     /// The data sources whose API is served beside Pyroscope's; without them that API is unknown here.
@@ -72,6 +75,7 @@ impl Default for ServeOptions {
             idle_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(10),
+            access_token: None,
             push: None,
             #[cfg(feature = "datasource")]
             sources: None,
@@ -85,6 +89,53 @@ impl ServeOptions {
     /// What the regexes of one question may take.
     pub(crate) fn regex_budget(&self) -> RegexBudget {
         RegexBudget::new(self.max_regex_bytes)
+    }
+}
+
+/// A secret that whoever asks has to know. It is never shown.
+///
+/// ```
+/// use flamesql_server::AccessToken;
+///
+/// let token = AccessToken::new("hidden").unwrap();
+/// assert_eq!(format!("{token:?}"), "AccessToken(...)");
+/// assert!(AccessToken::new("").is_none());
+/// ```
+#[derive(Clone)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// A token; `None` if there is nothing in it.
+    pub fn new(token: impl Into<String>) -> Option<Self> {
+        Some(token.into()).filter(|token| !token.is_empty()).map(Self)
+    }
+
+    /// Whether a header `Authorization` has it: `Bearer TOKEN`, or `Basic` with it as the password of any user.
+    pub(crate) fn is_told_by(&self, header: &str) -> bool {
+        let Some((scheme, rest)) = header.split_once(' ') else { return false };
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return self.is(rest.as_bytes());
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return false;
+        }
+        let Ok(pair) = BASE64.decode(rest) else { return false };
+        let colon = pair.iter().position(|byte| *byte == b':');
+        colon.is_some_and(|colon| self.is(&pair[colon + 1..]))
+    }
+
+    /// How long it takes tells nothing of where the two differ.
+    fn is(&self, told: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differ = own.iter().zip(told).fold(0, |differ, (a, b)| differ | (a ^ b));
+        own.len() == told.len() && differ == 0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(...)")
     }
 }
 
@@ -120,5 +171,33 @@ impl AccessLog {
 impl fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AccessLog(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_as_bearer_or_as_a_password() {
+        let token = AccessToken::new("a:b c").unwrap();
+        let basic = |pair: &str| format!("Basic {}", BASE64.encode(pair));
+        for header in ["Bearer a:b c", "bearer  a:b c ", &basic("me:a:b c"), &basic(":a:b c")] {
+            assert!(token.is_told_by(header), "{header}");
+        }
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer a:b",
+            "Bearer a:b cd",
+            "a:b c",
+            "Digest a:b c",
+            "Basic a:b c",
+            &basic("a:b c"),
+            &basic("me:a:b"),
+        ] {
+            assert!(!token.is_told_by(header), "{header}");
+        }
     }
 }

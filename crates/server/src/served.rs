@@ -79,7 +79,8 @@ impl Served {
     /// Answers whoever connects to the listener, until `stop` is done and what was begun is answered or has had its time
     /// ([`ServeOptions::grace`]). If this is dropped all ends at once.
     ///
-    /// Whatever the listener, only requests to a name of this machine are answered: see [`Served::router`].
+    /// Whatever the listener, without an access token only requests to a name of this machine are answered: see
+    /// [`Served::router`].
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl Served {
         self.0.active.n()
     }
 
-    /// The routes, to be served by a program of one's own. A request whose `Host` is no name of this machine is refused.
+    /// The routes, to be served by a program of one's own. A request whose `Host` is no name of this machine is refused,
+    /// unless there is an access token, which each request has to have then.
     pub fn router(self) -> Router {
         let guise = self.0.options.guise;
         let router = match guise {
@@ -117,7 +119,7 @@ impl Served {
             .layer(CatchPanicLayer::custom(|_| {
                 Fault::new(Code::Internal, "a fault of this server; it goes on").into_response()
             }))
-            .layer(middleware::from_fn(guard::only_this_machine))
+            .layer(middleware::from_fn_with_state(self.clone(), guard::guarded))
             .layer(middleware::from_fn_with_state(self.clone(), counted))
             .with_state(self)
     }

@@ -62,6 +62,18 @@ impl Asked {
         Ok(Self { sql, schema, batches, notices })
     }
 
+    /// The first rows, and whether there are others.
+    pub(super) fn first(&self, limit: usize) -> (Vec<RecordBatch>, bool) {
+        let (mut left, mut kept) = (limit, Vec::new());
+        for batch in &self.batches {
+            let n = batch.num_rows().min(left);
+            kept.push(batch.slice(0, n));
+            left -= n;
+        }
+        let n_rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        (kept, n_rows > limit)
+    }
+
     /// Says on a frame what was asked, and what is to be known of the answer.
     pub(super) fn tell(&self, frame: &mut Frame) {
         let meta = frame.meta.get_or_insert_with(FrameMeta::default);

@@ -112,7 +112,7 @@ fn finish(frame: &mut Frame, asked: &Asked, rows: &Rows, max_nodes: usize) {
         && let Some(meta) = &mut frame.meta
     {
         let text = format!(
-            "cut to the {max_nodes} largest nodes: what is smaller is called {OTHER:?}; maxNodes shows more"
+            "cut to about {max_nodes} nodes, the largest: what is smaller is called {OTHER:?}; maxNodes shows more"
         );
         meta.notices
             .push(flamesql_frame::Notice { severity: flamesql_frame::Severity::Info, text });

@@ -280,7 +280,8 @@ impl<'a> Run<'a> {
         }
         let chosen = self.chosen(selection, self.query.range.half_open());
         let asked = Asked::ask(&self.session, sql::top(&chosen, profile, top)).await?;
-        let mut frame = Frame::of_batches("response", &asked.schema, &asked.batches)?;
+        let (batches, is_cut) = asked.first(top.limit);
+        let mut frame = Frame::of_batches("response", &asked.schema, &batches)?;
         for idx in 1..3 {
             if let Some(mut field) = frame.field_mut(idx) {
                 field.config_mut().unit = Some(unit.to_string());
@@ -291,6 +292,10 @@ impl<'a> Run<'a> {
             ..FrameMeta::default()
         });
         asked.tell(&mut frame);
+        if is_cut && let Some(meta) = &mut frame.meta {
+            let text = format!("there are more functions than {} (limit)", top.limit);
+            meta.notices.push(Notice { severity: Severity::Info, text });
+        }
         Ok(vec![frame])
     }
 

@@ -1,7 +1,7 @@
 //! What is asked, as Grafana's editors write it.
 
 use flamesql_profile::{Step, Timestamp};
-use flamesql_selector::{Filter, Selector};
+use flamesql_selector::{Filter, LabelMatcher, Matcher, Selector};
 use serde_json::Value;
 
 use super::{
@@ -209,10 +209,12 @@ impl Query {
         Ok(Self { range, interval, ask })
     }
 
-    /// How far apart points are: as wished, but not nearer than the settings allow, and a multiple of what the source can
-    /// tell apart.
+    /// How far apart points are: as wished, but not further than the range is long, not nearer than the settings allow, and a
+    /// multiple of what the source can tell apart.
     pub(super) fn step(&self, least: MinStep, grain: Step) -> Step {
-        let (step, grain) = (least.bound(self.interval).nanos(), grain.nanos());
+        // Beyond the range there is nothing to be added up.
+        let wished = self.interval.min(self.range.length());
+        let (step, grain) = (least.bound(wished).nanos(), grain.nanos());
         let whole = step.checked_add(grain - 1).map_or(step, |step| step / grain * grain);
         Step::from_nanos(whole).unwrap_or(grain_of(grain))
     }
@@ -410,11 +412,22 @@ impl FrameFilter {
         let Some(filter) = fields.object("frameFilter", "frameFilter.")? else {
             return Ok(Self::default());
         };
+        let regexes = |name: &str| {
+            let regexes = filter.texts(name)?;
+            for regex in &regexes {
+                // Those of selectors are read as those of functions are.
+                LabelMatcher::new(&Matcher::regex("function", regex)).map_err(|error| {
+                    let (name, regex) = (filter.named(name), quoted(regex));
+                    Error::request(format!("{name}: {regex}: {}", error.message()))
+                })?;
+            }
+            Ok::<_, Error>(regexes)
+        };
         Ok(Self {
             include: filter.texts("includeFunctionNames")?,
             exclude: filter.texts("excludeFunctionNames")?,
-            include_regexes: filter.texts("includeFunctionNameRegexes")?,
-            exclude_regexes: filter.texts("excludeFunctionNameRegexes")?,
+            include_regexes: regexes("includeFunctionNameRegexes")?,
+            exclude_regexes: regexes("excludeFunctionNameRegexes")?,
         })
     }
 }

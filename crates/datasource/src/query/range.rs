@@ -72,6 +72,12 @@ impl MillisRange {
         Self::new(self.from.saturating_sub(by), self.to.saturating_sub(by))
     }
 
+    /// How long it is.
+    pub(super) fn length(self) -> Step {
+        let nanos = (self.to - self.from).max(1).saturating_mul(MILLISECOND);
+        Step::from_nanos(nanos).unwrap_or(Step::NANOSECOND)
+    }
+
     /// The first instant.
     pub(super) fn start(self) -> Timestamp {
         Timestamp::from_nanos(self.from * MILLISECOND)

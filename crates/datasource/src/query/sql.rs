@@ -128,7 +128,8 @@ pub(super) fn top(chosen: &str, profile: &Profile, top: Top) -> String {
         "SELECT function, sum(self) AS self, sum(total) AS total FROM functions WHERE {chosen}{} \
          GROUP BY function ORDER BY {order} LIMIT {}",
         narrow(profile),
-        top.limit,
+        // One more, to know whether there are more.
+        top.limit.saturating_add(1),
     )
 }
 
