@@ -36,6 +36,7 @@ struct Counts {
     answered: AtomicU64,
     failed: AtomicU64,
     notices: Mutex<Vec<Notice>>,
+    lacks: Mutex<Vec<Notice>>,
 }
 
 /// How much of a question was answered, where it was asked in slices. All zeros where it was asked as a whole.
@@ -100,6 +101,15 @@ impl Report {
         self.0.notices.lock().expect("no thread panics while it holds this lock").push(notice);
     }
 
+    /// Says what the source lacks for whatever it is asked, such as a file that cannot be read, and not for this question
+    /// alone. What is said already is not said again.
+    pub fn add_lack(&self, notice: Notice) {
+        let mut lacks = self.0.lacks.lock().expect("no thread panics while it holds this lock");
+        if !lacks.contains(&notice) {
+            lacks.push(notice);
+        }
+    }
+
     /// How many requests there were.
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Ordering::Relaxed)
@@ -129,9 +139,23 @@ impl Report {
         self.coverage().is_complete() && !self.notices().iter().any(|notice| notice.is_missing)
     }
 
-    /// What is missing or was repaired.
+    /// Whether all of this question was answered, whatever the source lacks for any.
+    pub fn is_answered(&self) -> bool {
+        let notices = self.0.notices.lock().expect("no thread panics while it holds this lock");
+        self.coverage().is_complete() && !notices.iter().any(|notice| notice.is_missing)
+    }
+
+    /// What the source lacks for whatever it is asked.
+    pub fn lacks(&self) -> Vec<Notice> {
+        self.0.lacks.lock().expect("no thread panics while it holds this lock").clone()
+    }
+
+    /// What is missing or was repaired, in this answer or in any of the source.
     pub fn notices(&self) -> Vec<Notice> {
-        self.0.notices.lock().expect("no thread panics while it holds this lock").clone()
+        let notices = self.0.notices.lock().expect("no thread panics while it holds this lock");
+        let mut notices = notices.clone();
+        notices.extend(self.lacks());
+        notices
     }
 }
 
@@ -167,6 +191,11 @@ mod tests {
         // A damaged file is no slice.
         handle.add_notice(notice(true));
         assert!(report.coverage().is_complete() && !report.is_complete());
+        assert!(!report.is_answered());
+        let lacking = Report::new();
+        (0..2).for_each(|_| lacking.add_lack(notice(true)));
+        assert!(lacking.is_answered() && !lacking.is_complete());
+        assert_eq!((lacking.notices().len(), lacking.lacks().len()), (1, 1));
         handle.add_failed(1);
         assert_eq!(report.coverage(), Coverage { asked: 3, answered: 2, failed: 1 });
         assert!(!report.coverage().is_complete());

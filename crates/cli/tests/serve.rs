@@ -146,7 +146,9 @@ fn what_a_served_folder_lacks_is_told() {
     let place = Place::with_profiles();
     place.write("profiles/damaged.pb.gz", "this is no profile\n");
     let serving = Serving::start(&place, &["profiles"]);
-    for source in ["profiles", &serving.url] {
+    // What another server in front of it is told it passes on.
+    let second = Serving::start(&place, &[&serving.url]);
+    for source in ["profiles", &serving.url, &second.url] {
         let sql = "SELECT sum(value) FROM series";
         let ask = |more: &[&str]| {
             place.run(&[&["query", source, "--type", CPU, sql][..], &RANGE, more].concat())

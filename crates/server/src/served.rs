@@ -216,14 +216,15 @@ pub(crate) fn report() -> Report {
 async fn with_notices(State(served): State<Served>, request: Request, next: Next) -> Response {
     let report = Report::new();
     let mut answer = REPORT.scope(report.clone(), next.run(request)).await;
-    if answer.status().is_success() && !report.is_complete() {
+    if answer.status().is_success() && !report.is_answered() {
         let missing = report.notices().into_iter().find(|notice| notice.is_missing);
         let why = missing.map_or_else(|| "a part of it failed".to_owned(), |n| n.to_string());
         let message = format!("the source's answer is not whole: {why}");
         return Fault::new(Code::Unavailable, message).into_response();
     }
-    let missing: Vec<_> =
-        served.backend().notices().into_iter().filter(|notice| notice.is_missing).collect();
+    // What a server behind this one lacks it has said in its header, and it is passed on in ours.
+    let lacks = served.backend().notices().into_iter().chain(report.lacks());
+    let missing: Vec<_> = lacks.filter(|notice| notice.is_missing).collect();
     let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
     tell_missing(&mut answer, &missing);
     answer

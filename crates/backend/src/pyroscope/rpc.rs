@@ -116,11 +116,7 @@ impl Rpc {
         }
         if let Some(missing) = &response.missing {
             let (subject, reason) = (self.base().to_owned(), missing.clone());
-            let notice = Notice { subject, reason, is_missing: true };
-            // Each of many answers says the same.
-            if !report.notices().contains(&notice) {
-                report.add_notice(notice);
-            }
+            report.add_lack(Notice { subject, reason, is_missing: true });
         }
         if !response.content_type.starts_with(content_type) {
             let what = format!(
