@@ -294,7 +294,8 @@ for source in sources:
 fn the_recipes_of_the_http_api_run() {
     let place = Place::new();
     if place.shell("command -v curl || true").ok().is_empty() {
-        eprintln!("skipped: the recipes of docs/http-api.md: there is no curl");
+        let what = "skipped: the recipes of docs/http-api.md: there is no curl";
+        let _ = writeln!(std::io::stderr(), "{what}");
         return;
     }
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http-api.md");
