@@ -65,7 +65,11 @@ impl DataSource {
             return Err(Error::not_found(format!("there is no table {table:?}"))
                 .with_hint(format!("there are {}", names.join(", "))));
         }
-        // It is one of those that there are, and needs no quotes.
+        self.columns_of(table, range).await
+    }
+
+    /// The columns of one of the tables that there are; its name needs no quotes.
+    async fn columns_of(&self, table: &str, range: MetaText<'_>) -> Result<Vec<ColumnItem>, Error> {
         let rows = self.rows(&format!("DESCRIBE {table}"), range).await?;
         let column = |row: Vec<String>| {
             let mut cells = row.into_iter();
@@ -83,7 +87,7 @@ impl DataSource {
     pub async fn completions(&self, range: MetaText<'_>) -> Result<Vec<Completion>, Error> {
         let mut all = Vec::new();
         for table in self.tables().await? {
-            for column in self.columns(&table.name, range).await? {
+            for column in self.columns_of(&table.name, range).await? {
                 let (label, detail) = (column.name, column.data_type);
                 all.push(Completion { label, kind: "column", detail });
             }
@@ -107,7 +111,7 @@ impl DataSource {
         Ok(all)
     }
 
-    /// The first column of a statement, and the column `__value` or the second, if there is one: of a variable.
+    /// The first column of a statement, and the second, if there is one.
     pub(crate) async fn pairs(
         &self,
         sql: &str,

@@ -44,8 +44,7 @@ async fn with_token(token: &AccessToken, request: Request, next: Next) -> Respon
             return (StatusCode::UNAUTHORIZED, challenge, why).into_response();
         }
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    let host = host_of(&request);
     let is_own = |origin: &str| host.is_some_and(|host| host.eq_ignore_ascii_case(origin));
     if let Some(from) = foreign(&request, is_own) {
         let message = format!("this server is not for pages of {from:?}\n");
@@ -55,9 +54,7 @@ async fn with_token(token: &AccessToken, request: Request, next: Next) -> Respon
 }
 
 async fn only_this_machine(request: Request, next: Next) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    // With HTTP/2 it is part of the address.
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    let host = host_of(&request);
     if host.is_some_and(is_this_machine) {
         if let Some(from) = foreign(&request, is_this_machine) {
             let message =
@@ -71,6 +68,13 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
         host.unwrap_or_default()
     );
     (StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// The name by which a request calls this server.
+fn host_of(request: &Request) -> Option<&str> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // With HTTP/2 it is part of the address.
+    host.or_else(|| request.uri().authority().map(Authority::as_str))
 }
 
 /// The page of the web for which a browser asks, if it says that it is one.

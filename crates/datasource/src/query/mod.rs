@@ -14,8 +14,6 @@ mod series;
 mod sql;
 mod table;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use flamesql_engine::{Session, SessionOptions};
 use flamesql_frame::{Frame, FrameMeta, Notice, Severity, Visualisation};
 use flamesql_profile::{ProfileType, Timestamp};
@@ -35,6 +33,7 @@ pub use self::{
 use crate::{
     DataSource, Error, ErrorKind, Opened,
     metadata::{Rate, unit_of},
+    names::now,
 };
 
 /// How many queries of one request are under way at a time.
@@ -120,11 +119,6 @@ impl QueryRequest {
     pub fn ref_ids(&self) -> impl Iterator<Item = String> + '_ {
         self.queries.iter().filter(|query| !model::is_hidden(query)).map(model::ref_id)
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 impl DataSource {

@@ -214,14 +214,10 @@ impl Query {
     pub(super) fn step(&self, least: MinStep, grain: Step) -> Step {
         // Beyond the range there is nothing to be added up.
         let wished = self.interval.min(self.range.length());
-        let (step, grain) = (least.bound(wished).nanos(), grain.nanos());
-        let whole = step.checked_add(grain - 1).map_or(step, |step| step / grain * grain);
-        Step::from_nanos(whole).unwrap_or(grain_of(grain))
+        let (step, of_grain) = (least.bound(wished).nanos(), grain.nanos());
+        let whole = step.checked_add(of_grain - 1).map_or(step, |step| step / of_grain * of_grain);
+        Step::from_nanos(whole).unwrap_or(grain)
     }
-}
-
-fn grain_of(nanos: i64) -> Step {
-    Step::from_nanos(nanos).unwrap_or(Step::NANOSECOND)
 }
 
 impl Selection {

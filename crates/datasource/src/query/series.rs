@@ -153,8 +153,8 @@ pub(super) fn frame(
         ..FrameMeta::default()
     });
     let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(points.times));
-    let values: Float64Array = points.sums.iter().map(|sum| Some(shown.value(*sum))).collect();
-    let values = Float64Array::new(values.values().clone(), None);
+    let values = points.sums.iter().map(|sum| shown.value(*sum));
+    let values = Float64Array::from_iter_values(values);
     frame.push(Field::new("time", times)?)?;
     let mut field = Field::new(name, Arc::new(values))?;
     field.labels = Some(labels);
